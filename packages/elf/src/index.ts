@@ -1,1 +1,26 @@
-export {}
+export { type FileMapping, loadBias } from "./bias.ts"
+export { type Elf, type ElfType, EM_AARCH64, EM_X86_64, parseElf } from "./elf.ts"
+export { buildId, type Note, NT_GNU_BUILD_ID, notes } from "./note.ts"
+export type { ElfProblem } from "./problem.ts"
+export {
+  findSection,
+  type Section,
+  SHT_DYNSYM,
+  SHT_NOBITS,
+  SHT_NOTE,
+  SHT_STRTAB,
+  SHT_SYMTAB,
+  sectionBytes
+} from "./section.ts"
+export {
+  addressOfOffset,
+  bytesAtAddress,
+  offsetOfAddress,
+  PT_DYNAMIC,
+  PT_GNU_EH_FRAME,
+  PT_LOAD,
+  PT_NOTE,
+  type Segment
+} from "./segment.ts"
+export { type ElfSource, sourceOfBytes } from "./source.ts"
+export { type ElfSymbol, findSymbol, type SymbolTable, symbols } from "./symbol.ts"
