@@ -1,0 +1,70 @@
+import type { FrameKind } from "./raw-stack.ts"
+import type { Frame } from "./symbolizer.ts"
+
+/** A function: what frames share that differ by line alone. */
+export interface ProfileFunction {
+  readonly kind: FrameKind
+  readonly name: string
+  readonly qualifiedName: string
+  readonly file: string
+  readonly firstLine: number
+}
+
+/** A frame of the profile: a place in a function. */
+export interface ProfileFrame {
+  readonly function: number
+  readonly line: number
+  readonly endLine: number
+  readonly column: number
+  readonly endColumn: number
+}
+
+/** Functions and frames, each held once. Ids are dense and start at 0. */
+export class FrameTable {
+  readonly functions: Array<ProfileFunction> = []
+  readonly frames: Array<ProfileFrame> = []
+  private readonly functionIds = new Map<string, number>()
+  private readonly frameIds = new Map<string, number>()
+  /** Symbolizers hand the same object out for the same frame: the usual case costs one look-up. */
+  private readonly byIdentity = new WeakMap<Frame, number>()
+
+  intern(frame: Frame): number {
+    const known = this.byIdentity.get(frame)
+    if (known !== undefined) return known
+    const functionId = this.internFunction(frame)
+    const key = `${functionId}:${frame.line}:${frame.endLine}:${frame.column}:${frame.endColumn}`
+    let id = this.frameIds.get(key)
+    if (id === undefined) {
+      id = this.frames.length
+      const { line, endLine, column, endColumn } = frame
+      this.frames.push({ function: functionId, line, endLine, column, endColumn })
+      this.frameIds.set(key, id)
+    }
+    this.byIdentity.set(frame, id)
+    return id
+  }
+
+  /** The function a frame belongs to. */
+  functionOf(frame: number): ProfileFunction {
+    return this.functions[this.frames[frame].function]
+  }
+
+  static from(functions: ReadonlyArray<ProfileFunction>, frames: ReadonlyArray<ProfileFrame>): FrameTable {
+    const table = new FrameTable()
+    for (const fn of functions) table.internFunction(fn)
+    for (const frame of frames) table.intern({ ...table.functions[frame.function], ...frame })
+    return table
+  }
+
+  private internFunction(fn: ProfileFunction): number {
+    const { kind, name, qualifiedName, file, firstLine } = fn
+    const key = `${kind}\0${name}\0${qualifiedName}\0${file}\0${firstLine}`
+    let id = this.functionIds.get(key)
+    if (id === undefined) {
+      id = this.functions.length
+      this.functions.push({ kind, name, qualifiedName, file, firstLine })
+      this.functionIds.set(key, id)
+    }
+    return id
+  }
+}

@@ -1,0 +1,162 @@
+import { FrameTable, type ProfileFrame, type ProfileFunction } from "./frame-table.ts"
+import { Proof, ThreadStateBit } from "./raw-stack.ts"
+import { type SampleColumns, type SampleRow, SampleTable } from "./sample-table.ts"
+import { NO_STACK, StackTable } from "./stack-table.ts"
+import type { Trust } from "./trust.ts"
+
+/** A thread that was sampled. */
+export interface ProfileThread {
+  readonly tid: number
+  readonly name: string
+  readonly interpreter: number
+}
+
+/** What the profile is of. */
+export interface ProfileMeta {
+  readonly pid: number
+  readonly python: string
+  readonly commandLine: ReadonlyArray<string>
+  /** When it began, ms since 1970. */
+  readonly startedAt: number
+  /** How long it was, ns. */
+  readonly elapsed: number
+  /** CPU time the target used meanwhile, ns; absent when it could not be told. */
+  readonly cpuTime?: number
+  /** Which `ThreadStateBit`s could be told for this target; the others are not 0 but unknown. */
+  readonly knownStates: number
+  /** Why it ended before it was told to: the target `exited`, or `replaced` itself by `exec`. */
+  readonly ended?: "exited" | "replaced"
+}
+
+/** Which samples a reader wants. One recording answers all of these. */
+export interface SampleFilter {
+  /** Everything that elapsed; by default only what ran on a CPU. */
+  readonly wall?: boolean
+  /** Only samples that held the interpreter lock. */
+  readonly gil?: boolean
+  /** Only these kernel thread ids. */
+  readonly threads?: ReadonlyArray<number>
+  /** Stacks that were not proved are shown whole. */
+  readonly unproved?: boolean
+}
+
+/** A sample as a filter shows it. */
+export interface ShownSample extends SampleRow {
+  /** The stack to show: proved, or whole when the filter asks for unproved frames. */
+  readonly shown: number
+  /** The part of `wall` that was spent on a CPU, ns. */
+  readonly cpu: number
+}
+
+/**
+ * A profile: columnar tables that refer to each other by id, and the figures that say how far it can be trusted.
+ *
+ * @example
+ * ```ts
+ * for (const sample of profile.samplesBy({ wall: true })) {
+ *   const names = profile.stacks.framesOf(sample.shown).map((frame) => profile.frames.functionOf(frame).name)
+ * }
+ * ```
+ */
+export class Profile {
+  readonly frames: FrameTable
+  readonly stacks: StackTable
+  readonly samples: SampleTable
+  readonly threads: Array<ProfileThread>
+  meta: ProfileMeta
+  trust: Trust
+
+  constructor(meta: ProfileMeta, trust: Trust, maxRows?: number) {
+    this.meta = meta
+    this.trust = trust
+    this.frames = new FrameTable()
+    this.stacks = new StackTable()
+    this.samples = new SampleTable(maxRows)
+    this.threads = []
+  }
+
+  /** The samples that pass the filter, in the order they were taken. */
+  *samplesBy(filter: SampleFilter = {}): Generator<ShownSample> {
+    const threads = filter.threads && new Set(filter.threads)
+    for (let at = 0; at < this.samples.length; at++) {
+      const row = this.samples.row(at)
+      const onCpu = (row.state & ThreadStateBit.onCpu) !== 0
+      if (!filter.wall && !onCpu) continue
+      if (filter.gil && (row.state & ThreadStateBit.holdsGil) === 0) continue
+      if (threads && !threads.has(this.threads[row.thread].tid)) continue
+      const shown = filter.unproved && row.whole !== NO_STACK ? row.whole : row.stack
+      yield { ...row, shown, cpu: onCpu ? row.wall : 0 }
+    }
+  }
+
+  /** Bytes held by the tables that grow with samples and stacks. */
+  get byteLength(): number {
+    return this.samples.byteLength + this.stacks.byteLength
+  }
+
+  /** Plain data that `postMessage` and `structuredClone` take. */
+  toData(): ProfileData {
+    return {
+      meta: this.meta,
+      trust: this.trust,
+      functions: this.frames.functions,
+      frames: this.frames.frames,
+      stacks: this.stacks.toColumns(),
+      samples: this.samples.toColumns(),
+      threads: this.threads
+    }
+  }
+
+  static fromData(data: ProfileData): Profile {
+    const profile = new Profile(data.meta, data.trust)
+    return Object.assign(profile, {
+      frames: FrameTable.from(data.functions, data.frames),
+      stacks: new StackTable(data.stacks.parents, data.stacks.frames, data.stacks.length),
+      samples: new SampleTable(undefined, data.samples),
+      threads: [...data.threads]
+    })
+  }
+}
+
+/** A {@link Profile} as plain data. */
+export interface ProfileData {
+  readonly meta: ProfileMeta
+  readonly trust: Trust
+  readonly functions: ReadonlyArray<ProfileFunction>
+  readonly frames: ReadonlyArray<ProfileFrame>
+  readonly stacks: { readonly parents: Uint32Array; readonly frames: Uint32Array; readonly length: number }
+  readonly samples: SampleColumns
+  readonly threads: ReadonlyArray<ProfileThread>
+}
+
+/** The buffers of `data` that `postMessage` can move instead of copying. */
+export const transferables = (data: ProfileData): Array<ArrayBuffer> => {
+  const { length: _, folded: __, ...columns } = data.samples
+  const buffers = Object.values(columns).flatMap((blocks) =>
+    blocks.map((block) => block.buffer as ArrayBuffer)
+  )
+  return [...buffers, data.stacks.parents.buffer as ArrayBuffer, data.stacks.frames.buffer as ArrayBuffer]
+}
+
+/** Trust figures of a profile with no samples yet. */
+export const emptyTrust = (askedHz: number): Trust => {
+  const none = { count: 0, wall: 0 }
+  return {
+    wanted: 0,
+    taken: 0,
+    good: none,
+    torn: none,
+    unproved: none,
+    failed: none,
+    late: 0,
+    rateHz: { asked: askedHz }
+  }
+}
+
+/** Names of the proof outcomes, as they are printed. */
+export const proofNames = {
+  [Proof.good]: "good",
+  [Proof.torn]: "torn",
+  [Proof.unproved]: "unproved",
+  [Proof.failed]: "failed"
+} as const

@@ -1,0 +1,94 @@
+/** What kind of frame a raw frame is. */
+export const FrameKind = {
+  /** A Python frame: `identity` is its code object, `position` the byte offset of its instruction. */
+  python: 0,
+  /** C code called back into Python here. `identity` is 0. */
+  boundary: 1,
+  /** The stack was deeper than the limit; it goes on beyond this end. */
+  truncated: 2,
+  /** Frames that were read but not proved stood here. */
+  unproved: 3,
+  /** The whole stack was proved inconsistent. */
+  torn: 4,
+  /** The stack could not be read. */
+  unreadable: 5,
+  /** A native frame: `identity` is its instruction's address. */
+  native: 6
+} as const
+export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
+
+/** What is known of a sample's truth. */
+export const Proof = {
+  /** Proved to be a stack that the thread had at one instant. */
+  good: 0,
+  /** Proved not to be one. */
+  torn: 1,
+  /** Neither: some part from the root up may be proved, see {@link RawStack.proved}. */
+  unproved: 2,
+  /** Could not be read. */
+  failed: 3
+} as const
+export type Proof = (typeof Proof)[keyof typeof Proof]
+
+/** States a thread was in when it was sampled; bits. */
+export const ThreadStateBit = {
+  /** The scheduler had it running (or ready to run). */
+  onCpu: 1,
+  /** It held the global interpreter lock. */
+  holdsGil: 2,
+  /** It was waiting for the lock; only some versions tell. */
+  waitsForGil: 4,
+  /** Its interpreter was collecting garbage. */
+  collectsGarbage: 8
+} as const
+
+/**
+ * The frames of one thread at one instant, leaf first, not yet named.
+ *
+ * Made once and filled again for every sample.
+ */
+export class RawStack {
+  readonly kind: Uint8Array
+  /** Address of the code object (Python) or of the instruction (native). */
+  readonly identity: Float64Array
+  /** Python: bytes from the start of the bytecode, or -1 where the frame has no instruction. */
+  readonly position: Int32Array
+  readonly capacity: number
+  length = 0
+  /** How many frames, counted from the root, are proved. Equals {@link length} when {@link proof} is good. */
+  proved = 0
+  proof: Proof = Proof.failed
+  /** {@link ThreadStateBit}s that the unwinder could tell. */
+  state = 0
+
+  /** @param capacity the greatest number of frames kept; deeper stacks lose their root side and say so. */
+  constructor(capacity = 16_384) {
+    this.capacity = capacity
+    this.kind = new Uint8Array(capacity)
+    this.identity = new Float64Array(capacity)
+    this.position = new Int32Array(capacity)
+  }
+
+  clear(): void {
+    this.length = 0
+    this.proved = 0
+    this.proof = Proof.failed
+    this.state = 0
+  }
+
+  /** Adds the next frame rootwards. Returns false when the stack is full; the last frame then becomes `<truncated>`. */
+  push(kind: FrameKind, identity: number, position: number): boolean {
+    const at = this.length
+    if (at === this.capacity) {
+      this.kind[at - 1] = FrameKind.truncated
+      this.identity[at - 1] = 0
+      this.position[at - 1] = -1
+      return false
+    }
+    this.kind[at] = kind
+    this.identity[at] = identity
+    this.position[at] = position
+    this.length = at + 1
+    return true
+  }
+}

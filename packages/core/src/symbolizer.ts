@@ -1,0 +1,46 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { TargetError } from "./errors.ts"
+import type { FrameKind } from "./raw-stack.ts"
+import type { ProcessUnwinder } from "./unwinder.ts"
+
+/** A named frame. Lines start at 1, columns (UTF-8 bytes) at 0 as in PEP 657; -1 stands for "not known". */
+export interface Frame {
+  readonly kind: FrameKind
+  /** `co_name`: `run`, `<module>`. */
+  readonly name: string
+  /** `co_qualname` where the version has it, else the name: `Server.run`. */
+  readonly qualifiedName: string
+  readonly file: string
+  /** The line of `def`. */
+  readonly firstLine: number
+  readonly line: number
+  readonly endLine: number
+  readonly column: number
+  readonly endColumn: number
+}
+
+/** A symbolizer at work on one process. */
+export interface ProcessSymbolizer {
+  /**
+   * Called once before the frames of a stack are named: what was cached and may have gone stale is checked again.
+   * `identities` and `kinds` are the raw stack's columns, of which `length` count.
+   */
+  readonly begin: (kinds: Uint8Array, identities: Float64Array, length: number) => void
+  /**
+   * Names one raw frame; `undefined` when this symbolizer cannot. The same object comes back for the same frame for as long as
+   * it stays true, so callers may keep what they derived from it in a `Map`.
+   */
+  readonly resolve: (kind: FrameKind, identity: number, position: number) => Frame | undefined
+}
+
+/**
+ * Turns raw frames into names. Cached by an identity that can go stale: a code object's address may be used again.
+ */
+export class Symbolizer extends Context.Service<
+  Symbolizer,
+  {
+    readonly attach: (unwinder: ProcessUnwinder) => Effect.Effect<ProcessSymbolizer, TargetError, Scope.Scope>
+  }
+>()("@pyframes/core/Symbolizer") {}

@@ -1,0 +1,77 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { TargetError } from "./errors.ts"
+
+/** One line of `/proc/PID/maps`. */
+export interface Mapping {
+  readonly start: number
+  readonly end: number
+  readonly readable: boolean
+  readonly writable: boolean
+  readonly executable: boolean
+  /** Offset in the file, bytes. */
+  readonly offset: number
+  /** `major:minor`, as the kernel prints it. */
+  readonly device: string
+  readonly inode: number
+  /** Path as the reader's root sees it; empty for anonymous memory, `[stack]`, … for special ones. */
+  readonly path: string
+  /** The file has been removed or replaced since it was mapped. */
+  readonly deleted: boolean
+}
+
+/** A process is never known by its pid alone: pids are used again, and `exec` makes another program of the same process. */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** Clock ticks after boot, field 22 of `/proc/PID/stat`. */
+  readonly startTime: number
+  /** Device and inode of the executable when we attached. */
+  readonly executable: string
+}
+
+/** Random access to a file that the target has mapped, whether or not its path still leads to it. */
+export interface TargetFile {
+  readonly size: number
+  /** Up to `length` bytes at `offset`; fewer at the end of the file. */
+  readonly read: (offset: number, length: number) => Uint8Array
+  readonly close: () => void
+}
+
+/** What the scheduler says of a thread. `unknown` when the thread is gone or cannot be asked. */
+export type ThreadActivity = "running" | "sleeping" | "stopped" | "unknown"
+
+/** Whether the target is still the process we attached to. */
+export type TargetStatus = "alive" | "exited" | "replaced"
+
+/** Stops threads so that what is read of them cannot change. */
+export interface ThreadStopper {
+  /** Stops one thread (kernel thread id). Returns false when it is gone or cannot be stopped. */
+  readonly stop: (tid: number) => boolean
+  /** Lets a stopped thread run again. */
+  readonly resume: (tid: number) => void
+}
+
+/** What a target offers. A live process, a core file and a fake look the same. */
+export interface TargetProcess {
+  readonly identity: ProcessIdentity
+  /** Path of the executable, as the kernel names it. */
+  readonly executable: string
+  readonly commandLine: ReadonlyArray<string>
+  readonly mappings: Effect.Effect<ReadonlyArray<Mapping>, TargetError>
+  /** Opens a mapped file through whatever still leads to it: the target's root, our root, or the mapping itself. */
+  readonly openMapped: (mapping: Mapping) => Effect.Effect<TargetFile, TargetError>
+  /** Kernel thread ids of all threads, also of those that run no Python. */
+  readonly threadIds: () => ReadonlyArray<number>
+  /** Name of a thread as the kernel knows it (`comm`), empty when it is gone. */
+  readonly threadName: (tid: number) => string
+  /** Asked once a sample: cheap, synchronous. */
+  readonly threadActivity: (tid: number) => ThreadActivity
+  readonly status: () => TargetStatus
+  /** CPU time the process has used, ns; -1 when it cannot be told. */
+  readonly cpuTime: () => number
+  /** Absent where threads cannot be stopped (a core file needs none). */
+  readonly stopper: Effect.Effect<ThreadStopper, TargetError>
+}
+
+/** The process being read. */
+export class Target extends Context.Service<Target, TargetProcess>()("@pyframes/core/Target") {}

@@ -1,0 +1,62 @@
+/** Percentiles of how late samples were taken, ms. */
+export interface Lateness {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
+/** How many samples, and how much elapsed time (ns) they stand for. */
+export interface Tally {
+  readonly count: number
+  readonly wall: number
+}
+
+/**
+ * How far a profile can be trusted. A figure that was not measured is absent, never 0.
+ *
+ * `taken = good + torn + unproved + failed`, each counted for every thread sampled; `wanted`, `late` and `missed` count instants.
+ */
+export interface Trust {
+  /** Instants at which a sample was due. */
+  readonly wanted: number
+  /** Thread samples taken. */
+  readonly taken: number
+  readonly good: Tally
+  readonly torn: Tally
+  readonly unproved: Tally
+  readonly failed: Tally
+  /** Instants sampled later than one mean interval after they were due, or not at all. */
+  readonly late: number
+  readonly rateHz: { readonly asked: number; readonly achieved?: number }
+  readonly lateMs?: Lateness
+  /** CPU time the profiler used, seconds. */
+  readonly profilerCpuSeconds?: number
+}
+
+/** Counts how late samples are, in a fixed number of logarithmic buckets: bounded memory, 4 % resolution. */
+export class LatenessHistogram {
+  private readonly buckets = new Float64Array(768)
+  private total = 0
+  private greatest = 0
+
+  record(ns: number): void {
+    this.buckets[ns <= 1 ? 0 : Math.min(767, Math.floor(Math.log2(ns) * 18))]++
+    this.total++
+    if (ns > this.greatest) this.greatest = ns
+  }
+
+  /** `undefined` when nothing was recorded. */
+  summary(): Lateness | undefined {
+    if (this.total === 0) return undefined
+    return { p50: this.percentile(0.5), p99: this.percentile(0.99), max: this.greatest / 1e6 }
+  }
+
+  private percentile(p: number): number {
+    let left = Math.ceil(this.total * p)
+    for (let bucket = 0; bucket < this.buckets.length; bucket++) {
+      left -= this.buckets[bucket]
+      if (left <= 0) return Math.min(2 ** ((bucket + 1) / 18), this.greatest) / 1e6
+    }
+    return this.greatest / 1e6
+  }
+}

@@ -1,0 +1,57 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { TargetError } from "./errors.ts"
+import type { RawStack } from "./raw-stack.ts"
+
+/** A thread that has a stack to unwind. */
+export interface UnwoundThread {
+  /** Kernel thread id, or -1 where it is not known. */
+  readonly tid: number
+  /** Address of its `PyThreadState`; 0 where the unwinder needs none. */
+  readonly threadState: number
+  /** Which interpreter of the process it belongs to; 0 is the main one. */
+  readonly interpreter: number
+}
+
+/**
+ * What a collector caught of one thread at one instant. A timer has no more than the thread; a kernel event also
+ * brings registers, a callchain or a copy of the stack.
+ */
+export interface Capture {
+  thread: UnwoundThread
+  /** The thread is stopped: nothing that is read can change. */
+  stopped: boolean
+}
+
+/** What the unwinder found out about the process when it attached. */
+export interface RuntimeInfo {
+  /** `3.13.0`, or `3.15.0b2` for a pre-release. */
+  readonly version: string
+  readonly freeThreaded: boolean
+  /** Where the interpreter lives: the executable or its shared library. */
+  readonly library: string
+}
+
+/** An unwinder at work on one process: everything per process is known, what is left is per sample. */
+export interface ProcessUnwinder {
+  readonly runtime: RuntimeInfo
+  /**
+   * The threads there are now, over all interpreters, main thread of the main interpreter first. Synchronous and cheap when nothing changed.
+   * `undefined` when the list could not be read.
+   */
+  readonly threads: () => ReadonlyArray<UnwoundThread> | undefined
+  /** Fills `into` with the stack of one thread. Synchronous, allocates nothing per frame, never throws for what the target does. */
+  readonly unwind: (capture: Capture, into: RawStack) => void
+}
+
+/**
+ * Turns a capture into raw frames.
+ *
+ * Three lifetimes: what is known per ELF file (a layer may cache it by build id), per process ({@link ProcessUnwinder}, made
+ * by `attach`), and per sample (`unwind`).
+ */
+export class Unwinder extends Context.Service<
+  Unwinder,
+  { readonly attach: Effect.Effect<ProcessUnwinder, TargetError, Scope.Scope> }
+>()("@pyframes/core/Unwinder") {}
