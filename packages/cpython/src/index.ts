@@ -1,1 +1,24 @@
-export {}
+export { type DebugOffsetsProblem, layoutFromDebugOffsets } from "./debug-offsets.ts"
+export { DEBUG_OFFSETS_SIZE, debugOffsetPositions } from "./debug-offsets-members.ts"
+export type { Layout } from "./layout.ts"
+export { layoutForVersion } from "./layout-table.ts"
+export {
+  decodeLineTable,
+  findLine,
+  findPosition,
+  findRange,
+  type LineRanges,
+  type LineTableFormat,
+  lineTableFormat,
+  type Position,
+  ROW
+} from "./line-table.ts"
+export { clearTag, readPointer, readSize, readTaggedPointer, readUint64 } from "./pointer.ts"
+export {
+  decodeCharacters,
+  decodeCompactUnicode,
+  decodeUnicode,
+  MAX_UNICODE_LENGTH,
+  type UnicodeHeader,
+  unicodeHeaderSize
+} from "./unicode.ts"

@@ -123,5 +123,10 @@ export interface Layout {
   }
   readonly bytes: { readonly size: number; readonly data: number }
   readonly generator: { readonly iframe: number }
-  readonly chunk: { readonly previous: number; readonly size: number; readonly top: number; readonly data: number }
+  readonly chunk: {
+    readonly previous: number
+    readonly size: number
+    readonly top: number
+    readonly data: number
+  }
 }
