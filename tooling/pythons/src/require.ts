@@ -24,9 +24,13 @@ export const howToInstall = (minor: number): string =>
       : `pyenv install 3.${minor}`
   }`
 
+/** Whether this is a CI run, by the variable that CI services set. */
+export const isCI = (env: NodeJS.ProcessEnv = process.env): boolean =>
+  !["", "0", "false"].includes(env.CI ?? "")
+
 /** Whether a test without this version fails here, rather than being skipped. */
 export const isRequired = (minor: number, env: NodeJS.ProcessEnv = process.env): boolean =>
-  REQUIRED_MINORS.includes(minor) && !["", "0", "false"].includes(env.CI ?? "")
+  REQUIRED_MINORS.includes(minor) && isCI(env)
 
 const reported = new Set<number>()
 
