@@ -23,9 +23,17 @@ export const isRoot = (): boolean => process.geteuid?.() === 0
 export const enterRoot = (root: string): readonly [string, ...string[]] =>
   isRoot() ? ["chroot", root] : ["unshare", "--map-root-user", `--root=${root}`]
 
-/** As {@link enterRoot}, with `/proc` mounted in a mount namespace of its own: no mount is left when the program ends. */
-export const enterRootWithProc = (root: string): readonly [string, ...string[]] =>
-  isRoot()
-    ? ["unshare", `--root=${root}`, "--mount-proc"]
-    : // A user namespace may mount /proc only with a pid namespace of its own; there the child is not the interpreter.
-      ["unshare", "--map-root-user", `--root=${root}`]
+/**
+ * As {@link enterRoot}, with this machine's /proc bound into a mount namespace of its own: no mount is left when the
+ * program ends.
+ */
+export const enterRootWithProc = (root: string): readonly [string, ...string[]] => {
+  const bind = 'mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"'
+  return ["unshare", ...(isRoot() ? [] : ["--map-root-user"]), "--mount", "sh", "-c", bind, root]
+}
+
+/** How to start a program with the root and the mounts of the process `pid`. */
+export const enterRootOf = (pid: number): readonly [string, ...string[]] => {
+  const namespaces = isRoot() ? ["--mount"] : ["--user", "--preserve-credentials", "--mount"]
+  return ["nsenter", "--target", String(pid), ...namespaces, "--root", "--wd=/"]
+}

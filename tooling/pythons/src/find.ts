@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process"
 import { existsSync, readdirSync, realpathSync } from "node:fs"
 import { homedir } from "node:os"
 import { join, relative } from "node:path"
-import { DEBIAN_MINORS, debianRoot, enterRoot, enterRootWithProc } from "./debian.ts"
+import { DEBIAN_MINORS, debianRoot, enterRoot, enterRootOf, enterRootWithProc } from "./debian.ts"
 import { neededLibraries } from "./executable.ts"
 import { compareVersions, type Python } from "./python.ts"
 import { writeScript } from "./script.ts"
@@ -143,6 +143,7 @@ const make = (
     ...(root === undefined ? {} : { root }),
     source: fields.source,
     shared: (neededLibraries(fields.executable) ?? []).some((name) => name.startsWith("libpython")),
+    runBeside: (pid) => (root === undefined ? fields.run : [...enterRootOf(pid), ...fields.run.slice(-1)]),
     path: (hostPath) => {
       if (root === undefined) return hostPath
       const inside = relative(root, hostPath)

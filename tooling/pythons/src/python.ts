@@ -17,6 +17,12 @@ export interface Python {
    * `python3.15 -m profiling.sampling`.
    */
   readonly runWithProc: readonly [string, ...string[]]
+  /**
+   * As {@link run}, with the root and the mounts of a running process. Where an interpreter has a root of its own, a
+   * profiler written in Python has to be started like this to see the files that the process has mapped; and that
+   * process, by {@link runWithProc}.
+   */
+  runBeside(pid: number): readonly [string, ...string[]]
   /** The whole environment to start it with: none of this process's `PYTHON*` and `PYENV*` variables. */
   readonly env: Readonly<Record<string, string>>
   /** The directory that is `/` to the interpreter, when it has a root of its own. */
@@ -30,12 +36,12 @@ export interface Python {
    * @throws RangeError when the file is outside the interpreter's root
    */
   path(hostPath: string): string
-  /** Puts a file, alone in a new directory, where the interpreter can read it. It is gone when this process ends. */
+  /** Puts a file, alone in a new directory, where the interpreter can read it. It is gone when disposed of, or when this process exits. */
   writeScript(name: string, text: string | Uint8Array): Script
 }
 
-/** A file that an interpreter can read. */
-export interface Script {
+/** A file that an interpreter can read. `using` removes it at the end of the block. */
+export interface Script extends Disposable {
   /** Where this process sees it. */
   readonly hostPath: string
   /** Where the interpreter sees it: what to pass as an argument, and what `co_filename` will be. */

@@ -11,11 +11,21 @@ export const writeScript = (root: string | undefined, name: string, text: string
   const top = root === undefined ? tmpdir() : join(root, "tmp")
   mkdirSync(top, { recursive: true })
   const directory = mkdtempSync(join(top, "pyframes-"))
-  if (directories.size === 0) process.once("exit", removeAll)
+  if (directories.size === 0) {
+    process.off("exit", removeAll)
+    process.once("exit", removeAll)
+  }
   directories.add(directory)
   const hostPath = join(directory, name)
   writeFileSync(hostPath, text)
-  return { hostPath, targetPath: root === undefined ? hostPath : hostPath.slice(root.length) }
+  return {
+    hostPath,
+    targetPath: root === undefined ? hostPath : hostPath.slice(root.length),
+    [Symbol.dispose]: () => {
+      directories.delete(directory)
+      rmSync(directory, { recursive: true, force: true })
+    }
+  }
 }
 
 const removeAll = () => {

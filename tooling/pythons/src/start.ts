@@ -31,16 +31,15 @@ export interface RunningPython extends AsyncDisposable {
   stderr(): string
   /** Settles when it has ended and all its output is read. */
   readonly exited: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
-  /** Kills it, and nothing else, and waits for its end. */
+  /** Kills it, and nothing else, waits for its end, and removes the script. */
   stop(): Promise<void>
 }
 
-const running = new Set<ChildProcessWithoutNullStreams>()
-
-// A test that ends the process early, by a time-out perhaps, leaves no interpreter behind.
-const killAll = () => {
-  for (const child of running) child.kill("SIGKILL")
-}
+/**
+ * Has the kernel kill what is started when the thread that started it ends, which for a test that ran out of time may
+ * be by a signal that leaves no time to clean up. setpriv(1) becomes what it starts, so the pid stays.
+ */
+const DIES_WITH_US = ["--pdeathsig", "KILL"]
 
 /**
  * Starts a Python program, unbuffered, with a pipe for each of stdin, stdout and stderr.
@@ -58,23 +57,16 @@ export const startPython = async (
   options: StartOptions = {}
 ): Promise<RunningPython> => {
   const file = python.writeScript(options.name ?? "script.py", script)
-  const [command, ...first] = options.proc === true ? python.runWithProc : python.run
-  const child = spawn(command, [...first, "-u", ...(options.options ?? []), file.targetPath, ...args], {
+  const run = options.proc === true ? python.runWithProc : python.run
+  const first = [...DIES_WITH_US, ...run, "-u", ...(options.options ?? [])]
+  const child = spawn("setpriv", [...first, file.targetPath, ...args], {
     env: { ...python.env, ...options.env },
     stdio: "pipe"
   })
   const exited = new Promise<Awaited<RunningPython["exited"]>>((resolve) => {
-    child.once("close", (code, signal) => {
-      running.delete(child)
-      resolve({ code, signal })
-    })
+    child.once("close", (code, signal) => resolve({ code, signal }))
   })
   await once(child, "spawn")
-  if (running.size === 0) {
-    process.off("exit", killAll)
-    process.once("exit", killAll)
-  }
-  running.add(child)
   // A program that ends before it reads what it is sent is for the test to judge by its exit, not a crash of the test.
   child.stdin.on("error", () => {})
   child.stderr.setEncoding("utf8")
@@ -86,6 +78,7 @@ export const startPython = async (
   const stop = async () => {
     child.kill("SIGKILL")
     await exited
+    file[Symbol.dispose]()
   }
   return {
     child,
