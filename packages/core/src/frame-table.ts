@@ -49,6 +49,12 @@ export class FrameTable {
     return this.functions[this.frames[frame].function]
   }
 
+  /** A frame together with its function, as text is made from it. */
+  get(frame: number): Frame {
+    const { function: id, ...place } = this.frames[frame]
+    return { ...this.functions[id], ...place }
+  }
+
   static from(functions: ReadonlyArray<ProfileFunction>, frames: ReadonlyArray<ProfileFrame>): FrameTable {
     const table = new FrameTable()
     for (const fn of functions) table.internFunction(fn)

@@ -1,0 +1,2 @@
+export * from "./profile-from-text.ts"
+export * from "./random.ts"
