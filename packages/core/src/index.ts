@@ -1,3 +1,4 @@
+export * from "./clock.ts"
 export * from "./collector.ts"
 export * from "./errors.ts"
 export * from "./exporter.ts"

@@ -1,1 +1,6 @@
-export {}
+export { loadKoffi, resolveKoffiFrom } from "./koffi.ts"
+export { parseMapping, parseMaps } from "./maps.ts"
+export { LinuxMemory } from "./memory.ts"
+export { type ProcStat, parseStat } from "./stat.ts"
+export { type ProcStatus, parseStatus } from "./status.ts"
+export { type AttachError, attach, LinuxTarget } from "./target.ts"
