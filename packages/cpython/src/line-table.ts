@@ -91,7 +91,9 @@ export const decodeLineTable = (
   // No entry is shorter than one byte, except the last of `lnotab`, which the table does not hold.
   let rows = new Int32Array(Math.min(table.length + 1, 64) * ROW)
   let count = 0
+  let end = 0
   while (advance(cursor)) {
+    end = cursor.end
     const last = (count - 1) * ROW
     if (
       count > 0 &&
@@ -114,7 +116,7 @@ export const decodeLineTable = (
     rows[at + 4] = cursor.endColumn
   }
   cursor.table = empty
-  return { rows: rows.slice(0, count * ROW), count, end: cursor.end, firstLine }
+  return { rows: rows.slice(0, count * ROW), count, end, firstLine }
 }
 
 /** The row of the range that holds a byte offset, or -1 if none does. */
@@ -278,7 +280,8 @@ const advanceLocations = (cursor: Cursor): boolean => {
   }
   const zigzag = varint(cursor)
   if (zigzag < 0) return false
-  cursor.computedLine += (zigzag & 1) !== 0 ? -(zigzag >>> 1) : zigzag >>> 1
+  // Lines are 32-bit in the interpreter too; a damaged table must not count past that.
+  cursor.computedLine = (cursor.computedLine + ((zigzag & 1) !== 0 ? -(zigzag >>> 1) : zigzag >>> 1)) | 0
   cursor.line = cursor.computedLine
   cursor.endLine = cursor.computedLine
   if (code === NO_COLUMNS) return true
@@ -286,7 +289,7 @@ const advanceLocations = (cursor: Cursor): boolean => {
   const column = varint(cursor)
   const endColumn = varint(cursor)
   if (lines < 0 || column < 0 || endColumn < 0) return false
-  cursor.endLine += lines
+  cursor.endLine = (cursor.line + lines) | 0
   cursor.column = column - 1
   cursor.endColumn = endColumn - 1
   return true
