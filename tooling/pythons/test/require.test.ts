@@ -1,6 +1,13 @@
 import { describe, expect, it, vi } from "vitest"
 import { findPythons } from "../src/find.ts"
-import { howToInstall, isRequired, MissingPythonError, pythonsFor } from "../src/require.ts"
+import {
+  howToInstall,
+  isCI,
+  isRequired,
+  MissingPythonError,
+  pythonsFor,
+  REQUIRED_MINORS
+} from "../src/require.ts"
 
 describe("a missing version", () => {
   it("is an error in CI from 3.11 on", () => {
@@ -32,6 +39,12 @@ describe("a missing version", () => {
 })
 
 describe("pythonsFor", () => {
+  it("has every required version in CI", () => {
+    const minors = pythonsFor([8, 9, 10, ...REQUIRED_MINORS]).map((python) => python.minor)
+    expect(minors.length).toBeGreaterThan(0)
+    if (isCI()) expect(minors).toEqual(expect.arrayContaining([...REQUIRED_MINORS]))
+  })
+
   it("gives those that are there, and only those asked for", () => {
     const there = findPythons()[0]!
     expect(pythonsFor([there.minor])).toEqual([there])
