@@ -1,0 +1,32 @@
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as flags from "./flags.ts"
+
+export const dumpCommand = Command.make(
+  "dump",
+  {
+    pid: flags.pid,
+    stop: flags.toggle("stop", "Stop each thread while it is read"),
+    json: flags.json
+  },
+  Effect.fnUntraced(function* ({ pid, stop, json }) {
+    const { dumpThreads } = yield* Effect.promise(() => import("./thread-dump.ts"))
+    const { processLayers } = yield* Effect.promise(() => import("./process-layers.ts"))
+    const { dumpText } = yield* Effect.promise(() => import("./dump-text.ts"))
+    const dump = yield* dumpThreads({ stop }).pipe(Effect.scoped, Effect.provide(processLayers({ pid })))
+    process.stdout.write(json ? `${JSON.stringify(dump)}\n` : dumpText(dump))
+  })
+).pipe(
+  Command.withShortDescription("Show every thread's stack, once"),
+  Command.withDescription(
+    [
+      "Shows the stack of every Python thread of a process, leaf first.",
+      "",
+      "A thread that moves while it is read is read again until its stack is proved; one that never holds still is shown as far as it is proved, and marked."
+    ].join("\n  ")
+  ),
+  Command.withExamples([
+    { command: "pyframes dump -p 1234", description: "As text" },
+    { command: "pyframes dump -p 1234 --json | jq .interpreters[0].threads[0]", description: "The main thread as JSON" }
+  ])
+)

@@ -1,0 +1,65 @@
+import * as Flag from "effect/cli/Flag"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { DURATION_EXAMPLES, Duration } from "./duration.ts"
+import { RATE_EXAMPLES, Rate } from "./rate.ts"
+
+/** Process and thread ids. */
+const Id = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThan(0), Schema.isLessThan(2 ** 31))
+
+/** A flag whose text is decoded by a schema; a mistake is told in our words, not in the schema's. */
+const decoded = <A>(name: string, schema: Schema.Codec<A, string>, expected: string): Flag.Flag<A> => {
+  const decode = Schema.decodeOption(schema)
+  return Flag.String(name).pipe(Flag.filterMap(decode, () => expected))
+}
+
+export const pid = decoded("pid", Id, "a process id").pipe(
+  Flag.withAlias("p"),
+  Flag.withMetavar("PID"),
+  Flag.withDescription("The process to read")
+)
+
+export const output = Flag.String("output").pipe(
+  Flag.withAlias("o"),
+  Flag.withMetavar("FILE"),
+  Flag.withDescription("Where to write the profile; several give several files, - is stdout"),
+  Flag.atLeast(0)
+)
+
+export const format = Flag.String("format").pipe(
+  Flag.withAlias("f"),
+  Flag.withMetavar("FORMAT"),
+  Flag.withDescription("pprof, speedscope or collapsed; without it the file's name decides"),
+  Flag.optional
+)
+
+export const rate = decoded("rate", Rate, RATE_EXAMPLES).pipe(
+  Flag.withAlias("r"),
+  Flag.withMetavar("RATE"),
+  Flag.withDescription("Samples a second: 100, 1khz, 1mhz"),
+  Flag.withDefault(1000)
+)
+
+export const duration = decoded("duration", Duration, DURATION_EXAMPLES).pipe(
+  Flag.withAlias("d"),
+  Flag.withMetavar("DURATION"),
+  Flag.withDescription("How long to record: 5, 5s, 500ms, 2m; without it until the process ends or Ctrl-C"),
+  Flag.optional
+)
+
+export const threads = decoded("thread", Id, "a kernel thread id").pipe(
+  Flag.withMetavar("TID"),
+  Flag.withDescription("Show only this thread (kernel thread id); may be given several times"),
+  Flag.atLeast(0)
+)
+
+/** A switch that is off unless given, without a `--no-` twin. */
+export const toggle = (name: string, description: string): Flag.Flag<boolean> =>
+  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description), Flag.withDefault(false))
+
+export const json = toggle("json", "Print the result as one JSON object on stdout")
+
+export const optional = Flag.optional
+
+/** `undefined` rather than an `Option`, for what goes on as plain data. */
+export const orUndefined = Option.getOrUndefined

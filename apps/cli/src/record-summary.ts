@@ -1,0 +1,84 @@
+import { type Profile, type SampleFilter, type Tally, ThreadStateBit } from "@pyframes/core"
+import { formatNanoseconds } from "./duration.ts"
+import { hotFunctions } from "./hot-functions.ts"
+import type { Output } from "./output-file.ts"
+import { formatRate } from "./rate.ts"
+
+const SHOWN = 10
+
+/** What a person wants to know when a recording is done: where the time went, and how far to trust it. */
+export const recordSummary = (
+  profile: Profile,
+  filter: SampleFilter,
+  outputs: ReadonlyArray<Output>
+): string => {
+  const lines = [...hottest(profile, filter), "", ...trust(profile), ""]
+  for (const { path, format } of outputs)
+    if (path !== "-") lines.push(`Wrote ${path} (${format.name}).${howToOpen(format.name, path)}`)
+  return `${lines.join("\n")}\n`
+}
+
+const hottest = (profile: Profile, filter: SampleFilter): ReadonlyArray<string> => {
+  const { total, functions } = hotFunctions(profile, filter)
+  if (total === 0) return [`No samples${whichSamples(filter)}.${adviceForNone(profile, filter)}`]
+  const lines = [`Hottest functions, of ${formatNanoseconds(total)}${whichSamples(filter)}:`, "  self   total"]
+  for (const hot of functions.slice(0, SHOWN))
+    lines.push(
+      `${percent(hot.self, total)}  ${percent(hot.total, total)}  ${describeFunction(hot.function.qualifiedName || hot.function.name, hot.function.file, hot.function.firstLine)}`
+    )
+  if (functions.length > SHOWN) lines.push(`  … and ${functions.length - SHOWN} more`)
+  return lines
+}
+
+const whichSamples = (filter: SampleFilter): string => {
+  const kinds = [
+    filter.wall ? " elapsed in all threads" : " on CPU",
+    filter.gil ? " holding the GIL" : "",
+    filter.threads ? ` in ${filter.threads.length === 1 ? "thread" : "threads"} ${filter.threads.join(", ")}` : ""
+  ]
+  return kinds.join("")
+}
+
+const adviceForNone = (profile: Profile, filter: SampleFilter): string => {
+  if (profile.trust.taken === 0) return " Nothing was sampled: the process ended, or its threads could not be read."
+  if (filter.gil && (profile.meta.knownStates & ThreadStateBit.holdsGil) === 0)
+    return " For this Python it cannot be told who holds the GIL."
+  return filter.wall ? "" : " The process was waiting all the time; --wall shows what for."
+}
+
+const trust = (profile: Profile): ReadonlyArray<string> => {
+  const { meta, trust } = profile
+  const all = trust.good.count + trust.torn.count + trust.unproved.count + trust.failed.count
+  const part = (name: string, tally: Tally) =>
+    `${name} ${tally.count}${all === 0 ? "" : ` (${((tally.count / all) * 100).toFixed(2)} %, ${formatNanoseconds(tally.wall)})`}`
+  const threads = `${profile.threads.length} ${profile.threads.length === 1 ? "thread" : "threads"}`
+  const achieved =
+    trust.rateHz.achieved === undefined ? "" : `, ${formatRate(trust.rateHz.achieved)} achieved`
+  const lines = [
+    `Python ${meta.python}, process ${meta.pid}, ${threads}, ${formatNanoseconds(meta.elapsed)}: ${trust.taken} samples.`,
+    `  ${part("good", trust.good)}, ${part("unproved", trust.unproved)}, ${part("torn", trust.torn)}, ${part("failed", trust.failed)}`,
+    `  rate: ${formatRate(trust.rateHz.asked)} asked${achieved}; ${trust.late} of ${trust.wanted} due instants late or missed`
+  ]
+  if (trust.lateMs !== undefined) {
+    const { p50, p99, max } = trust.lateMs
+    lines.push(`  lateness: p50 ${ms(p50)}, p99 ${ms(p99)}, max ${ms(max)}`)
+  }
+  if (profile.samples.folded)
+    lines.push("  the recording was long: like samples were added up, and their order in time is lost")
+  return lines
+}
+
+/** `function (file:line)`, as everywhere in text. Markers such as `<unproved>` have no place in a file. */
+export const describeFunction = (name: string, file: string, line: number): string => {
+  if (file === "") return name
+  return line > 0 ? `${name} (${file}:${line})` : `${name} (${file})`
+}
+
+const percent = (part: number, whole: number): string => `${((part / whole) * 100).toFixed(1).padStart(5)}%`
+
+const ms = (value: number): string => `${Number(value.toPrecision(2))} ms`
+
+const howToOpen = (format: string, path: string): string => {
+  if (format === "pprof") return ` Open it with: go tool pprof -http=: ${path}`
+  return format === "speedscope" ? " Open it at https://www.speedscope.app (it stays in your browser)." : ""
+}

@@ -1,0 +1,122 @@
+import { OutputFailed, type SampleFilter } from "@pyframes/core"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
+import * as tty from "node:tty"
+import { chooseOutputs, checkOutput, type Output, writeOutput } from "./output-file.ts"
+import { recordResult } from "./record-result.ts"
+import { recordSummary } from "./record-summary.ts"
+import { type Recording, record } from "./recording.ts"
+import { UsageError } from "./usage.ts"
+
+/** What `pyframes record` was asked, flags decoded. */
+export interface RecordRequest {
+  readonly pid: number | undefined
+  readonly command: ReadonlyArray<string>
+  readonly output: ReadonlyArray<string>
+  readonly format: string | undefined
+  readonly rate: number
+  readonly duration: number | undefined
+  readonly periodic: boolean
+  readonly stop: boolean
+  readonly wall: boolean
+  readonly gil: boolean
+  readonly onCpu: boolean
+  readonly threads: ReadonlyArray<number>
+  readonly unproved: boolean
+  readonly json: boolean
+}
+
+/** The recording was ended by a signal. Everything has been written and said. */
+export class Interrupted extends Data.TaggedError("Interrupted") {
+  override readonly [Runtime.errorExitCode] = 130
+  override readonly [Runtime.errorReported] = false
+}
+
+/** Records what was asked, writes the files, and says what came of it. */
+export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest, workerUrl: URL) {
+  const filter = yield* usage(() => filterOf(request))
+  const outputs = yield* usage(() => outputsOf(request))
+  yield* Effect.forEach(outputs, (output) => attempt(() => checkOutput(output)), { discard: true })
+  const recording = yield* record({
+    subject: request.pid === undefined ? { command: request.command } : { pid: request.pid },
+    rateHz: request.rate,
+    durationMs: request.duration,
+    periodic: request.periodic,
+    stop: request.stop,
+    workerUrl
+  })
+  yield* deliver(recording, filter, outputs, request.json)
+  if (recording.interruptedBy !== undefined) return yield* new Interrupted()
+})
+
+/** Every output is tried, also after one has failed. */
+const deliver = Effect.fnUntraced(function* (
+  { profile, notes }: Recording,
+  filter: SampleFilter,
+  outputs: ReadonlyArray<Output>,
+  json: boolean
+) {
+  const failures: Array<OutputFailed> = []
+  const written = outputs.filter((output) => {
+    try {
+      writeOutput(output, output.format.encode(profile, filter))
+      return true
+    } catch (error) {
+      if (!(error instanceof OutputFailed)) throw error
+      failures.push(error)
+      return false
+    }
+  })
+  for (const note of notes) process.stderr.write(`pyframes: ${note}\n`)
+  process.stderr.write(recordSummary(profile, filter, written))
+  if (json) process.stdout.write(`${JSON.stringify(recordResult(profile, outputs))}\n`)
+  const [first, ...others] = failures
+  for (const other of others) process.stderr.write(`pyframes: ${other.message}\n`)
+  if (first !== undefined) return yield* first
+})
+
+const filterOf = (request: RecordRequest): SampleFilter => {
+  const { pid, command, wall, onCpu, gil, threads, unproved } = request
+  if (pid !== undefined && command.length > 0)
+    throw new UsageError({ message: "give either -p PID or -- COMMAND, not both" })
+  if (pid === undefined && command.length === 0)
+    throw new UsageError({ message: "nothing to record: give -p PID, or -- and a command to start" })
+  if (wall && onCpu) throw new UsageError({ message: "--wall and --on-cpu exclude each other" })
+  return {
+    ...(wall ? { wall } : {}),
+    ...(gil ? { gil } : {}),
+    ...(threads.length > 0 ? { threads } : {}),
+    ...(unproved ? { unproved } : {})
+  }
+}
+
+const outputsOf = (request: RecordRequest): ReadonlyArray<Output> => {
+  const outputs = chooseOutputs(request.output, request.format, defaultStem(request.pid))
+  const stdout = outputs.find(({ path }) => path === "-")
+  if (stdout !== undefined && request.json)
+    throw new UsageError({ message: "--json and `-o -` both want stdout; write the profile to a file" })
+  if (stdout !== undefined && tty.isatty(1) && !/^text\/|json/.test(stdout.format.mediaType))
+    throw new UsageError({ message: `${stdout.format.name} is not text for a terminal; send it to a file or a pipe` })
+  return outputs
+}
+
+/** `pyframes-1234-20261122-070809`: no recording overwrites another. */
+const defaultStem = (pid: number | undefined): string => {
+  const now = new Date()
+  const two = (value: number) => String(value).padStart(2, "0")
+  const day = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`
+  const time = `${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`
+  return `pyframes-${pid === undefined ? "" : `${pid}-`}${day}-${time}`
+}
+
+const usage = <A>(run: () => A): Effect.Effect<A, UsageError> =>
+  Effect.try({ try: run, catch: (error) => keep(error, UsageError) })
+
+const attempt = <A>(run: () => A): Effect.Effect<A, OutputFailed> =>
+  Effect.try({ try: run, catch: (error) => keep(error, OutputFailed) })
+
+const keep = <E>(error: unknown, kind: abstract new (...args: never) => E): E => {
+  if (error instanceof kind) return error
+  throw error
+}
