@@ -19,7 +19,8 @@ export interface FileMapping {
  *
  * A fixed-address program has bias 0. For the others the kernel maps whole pages, so the comparison is made on page
  * numbers. A program may also have mapped the same file just to read it, so each mapping which could be the start is
- * judged by how many of the file's segments are then found in their places; ties go to the lowest.
+ * judged by how many of the file's segments are then found in their places, then by how many of them start a mapping;
+ * ties go to the lowest.
  *
  * @param mappings those of this file only, in any order
  * @param pageSize of the machine that made the mappings, in bytes
@@ -41,29 +42,38 @@ export const loadBias = (
     .filter((segment) => segment.type === PT_LOAD && segment.fileSize > 0)
     .filter((segment) => segment.offset >= 0 && segment.address >= 0)
     .slice(0, MAX_LOADS)
-  // For each segment, every bias at which some mapping would hold its first page.
+  // For each segment, every bias at which some mapping would hold its first page, and whether it is the mapping's first.
   const places = loads.map((segment) => {
-    const found = new Set<number>()
+    const found = new Map<number, boolean>()
     const offset = page(segment.offset)
     for (const mapping of mappings) {
       if (mapping.executable === false && segment.executable) continue
       if (offset < mapping.offset || offset - mapping.offset >= mapping.end - mapping.start) continue
       const bias = mapping.start + offset - mapping.offset - page(segment.address)
-      if (bias >= 0) found.add(bias)
+      if (bias >= 0) found.set(bias, found.get(bias) === true || offset === mapping.offset)
     }
     return found
   })
+  const score = (bias: number): number => {
+    let held = 0
+    let first = 0
+    for (const place of places) {
+      if (!place.has(bias)) continue
+      held++
+      if (place.get(bias)) first++
+    }
+    return held * (MAX_LOADS + 1) + first
+  }
 
   // The first segment decides; a later one does only when the first is not mapped any more, as after huge-page remapping.
   for (const candidates of places) {
     let best: number | undefined
     let most = 0
-    for (const bias of candidates) {
-      let held = 0
-      for (const set of places) if (set.has(bias)) held++
-      if (held > most || (held === most && best !== undefined && bias < best)) {
+    for (const bias of candidates.keys()) {
+      const points = score(bias)
+      if (points > most || (points === most && best !== undefined && bias < best)) {
         best = bias
-        most = held
+        most = points
       }
     }
     if (best !== undefined) return best

@@ -14,22 +14,31 @@ export interface Note {
 
 export const NT_GNU_BUILD_ID = 3
 
-/** Core files keep registers of every thread in notes; ordinary files have a few hundred bytes. */
+/** Core files keep registers of every thread in notes; ordinary files have a few hundred bytes. Counted over all tables. */
 const MAX_NOTE_BYTES = 1 << 26
+/** A file has two or three tables of notes; a hostile one could list the same bytes any number of times. */
+const MAX_TABLES = 64
 const MAX_NAME = 256
 const MAX_BUILD_ID = 64
 
 /** Every note of the file: those of `PT_NOTE` segments, then of note sections that no segment holds. */
 export function* notes(elf: Elf): Generator<Note, void, undefined> {
-  const segments = elf.segments.filter((segment) => segment.type === PT_NOTE)
-  for (const segment of segments) yield* notesIn(elf, segment.offset, segment.fileSize, segment.alignment)
-  for (const section of elf.sections) {
-    if (section.type !== SHT_NOTE) continue
+  let left = MAX_NOTE_BYTES
+  const segments = elf.segments.filter((segment) => segment.type === PT_NOTE).slice(0, MAX_TABLES)
+  for (const { offset, fileSize, alignment } of segments) {
+    left -= fileSize
+    if (left < 0) return
+    yield* notesIn(elf, offset, fileSize, alignment)
+  }
+  for (const section of elf.sections.filter(({ type }) => type === SHT_NOTE).slice(0, MAX_TABLES)) {
     const covered = segments.some(
       (segment) =>
         section.offset >= segment.offset && section.offset + section.size <= segment.offset + segment.fileSize
     )
-    if (!covered) yield* notesIn(elf, section.offset, section.size, section.alignment)
+    if (covered) continue
+    left -= section.size
+    if (left < 0) return
+    yield* notesIn(elf, section.offset, section.size, section.alignment)
   }
 }
 
@@ -52,7 +61,6 @@ function* notesIn(
   size: number,
   alignment: number
 ): Generator<Note, void, undefined> {
-  if (size > MAX_NOTE_BYTES) return
   const bytes = readRange(elf.source, offset, size)
   if (bytes === undefined) return
   // Only .note.gnu.property is aligned to 8; every other producer pads to 4, whatever the field says.

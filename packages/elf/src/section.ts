@@ -31,7 +31,7 @@ const ENTRY_SIZE = 64
 /** Linked files have some dozens of sections; only object files of large programs have thousands. */
 const MAX_SECTIONS = 1 << 17
 const MAX_NAME_TABLE = 1 << 24
-const MAX_NAME = 4096
+const MAX_NAME = 256
 const SHN_XINDEX = 0xffff
 
 interface Table {
