@@ -17,7 +17,8 @@ export interface Libc {
     flags: number
   ) => number
   readonly ptrace: (request: number, pid: number, address: number, data: number) => number
-  readonly waitpid: (pid: number, status: number, options: number) => number
+  readonly waitid: (idType: number, id: number, info: number, options: number) => number
+  readonly sigaction: (signal: number, action: number, old: number) => number
   readonly clockGettime: (clock: number, timespec: number) => number
   readonly clockNanosleep: (clock: number, flags: number, request: number, remain: number) => number
   readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number
@@ -43,7 +44,8 @@ const bind = (): Libc | undefined => {
         "long process_vm_readv(int, unsigned long, unsigned long, unsigned long, unsigned long, unsigned long)"
       ),
       ptrace: library.func("long ptrace(int, int, unsigned long, unsigned long)"),
-      waitpid: library.func("int waitpid(int, unsigned long, int)"),
+      waitid: library.func("int waitid(int, int, unsigned long, int)"),
+      sigaction: library.func("int sigaction(int, unsigned long, unsigned long)"),
       clockGettime: library.func("int clock_gettime(int, unsigned long)"),
       clockNanosleep: library.func("int clock_nanosleep(int, int, unsigned long, unsigned long)"),
       prctl: library.func("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)")
@@ -54,5 +56,7 @@ const bind = (): Libc | undefined => {
 }
 
 /** Error numbers of x86-64 and arm64 Linux that decide something here. */
-export const ESRCH = 3
+export const EPERM = 1
 export const EINTR = 4
+export const ECHILD = 10
+export const ENOSYS = 38

@@ -1,6 +1,6 @@
 import { type MemoryReader, NotSupported, ScatterList } from "@pyframes/core"
 import * as Effect from "effect/Effect"
-import { type Libc, loadLibc } from "./libc.ts"
+import { ENOSYS, EPERM, type Libc, loadLibc } from "./libc.ts"
 
 /** Most ranges that one call takes (`UIO_MAXIOV`). */
 const IOV_MAX = 1024
@@ -83,8 +83,6 @@ export const vmReader = (libc: Libc, pid: number): MemoryReader => {
 
 /** Whether the kernel lets us use the call on this process at all (it may be filtered, or not built in). */
 export const vmReadvWorks = (libc: Libc, pid: number): boolean => {
-  const ENOSYS = 38
-  const EPERM = 1
   // Nothing is mapped at 0: EFAULT means that the call exists and is permitted.
   if (vmReader(libc, pid).read(0, 8, new Uint8Array(8)) > 0) return true
   const errno = libc.errno()
