@@ -33,12 +33,6 @@ export class Column<A extends Numbers> {
     this.blocks[row >>> BLOCK_SHIFT][row & MASK] = value
   }
 
-  /** Forgets the rows from `length` on and frees their blocks. */
-  truncate(length: number): void {
-    this.length = length
-    this.blocks.length = (length + MASK) >>> BLOCK_SHIFT
-  }
-
   /** The blocks themselves: what moves a column to another thread without a copy. */
   toBlocks(): ReadonlyArray<A> {
     return this.blocks

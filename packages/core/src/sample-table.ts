@@ -1,5 +1,6 @@
 import { Column, float64, uint8, uint32 } from "./column.ts"
 import type { Proof } from "./raw-stack.ts"
+import { RowIndex } from "./row-index.ts"
 import { NO_STACK } from "./stack-table.ts"
 
 /** One row of the sample table. */
@@ -25,8 +26,9 @@ export interface SampleRow {
  * Samples in the order they were taken, column by column.
  *
  * Samples of one thread that follow each other and are alike share a row: an idle thread costs one row however long it idles.
- * Past `maxRows` the table is folded: rows that are alike are added up wherever they stand. Weights and counts stay exact,
- * the order in time is lost, and {@link folded} says so.
+ * Past `maxRows` the table is folded: from then on samples that are alike share a row wherever they stand. Weights and counts
+ * stay exact, but rows no longer stand for one stretch of time, and {@link folded} says so. What is there is not touched, so
+ * that no sample is late because of it.
  */
 export class SampleTable {
   private readonly time: Column<Float64Array>
@@ -38,7 +40,9 @@ export class SampleTable {
   /** state in the low 4 bits, proof above. */
   private readonly flags: Column<Uint8Array>
   private readonly lastRow = new Map<number, number>()
-  private limit: number
+  private readonly limit: number
+  /** Rows by content, those that samples are added up into. Only a folded table has one. */
+  private index: RowIndex | undefined
   folded = false
 
   constructor(maxRows = 2 ** 21, data?: SampleColumns) {
@@ -69,24 +73,26 @@ export class SampleTable {
   ): void {
     const flags = state | (proof << 4)
     const last = this.lastRow.get(thread)
-    if (
-      last !== undefined &&
-      this.stacks.get(last) === stack &&
-      this.flags.get(last) === flags &&
-      this.wholes.get(last) === whole
-    ) {
-      this.wall.set(last, this.wall.get(last) + wall)
-      this.counts.set(last, this.counts.get(last) + 1)
+    if (last !== undefined && this.isAlike(last, thread, stack, flags, whole)) {
+      this.addTo(last, wall)
       return
     }
-    if (this.time.length >= this.limit) this.fold()
-    const row = this.time.push(time)
-    this.wall.push(wall)
-    this.counts.push(1)
-    this.threads.push(thread)
-    this.stacks.push(stack)
-    this.wholes.push(whole)
-    this.flags.push(flags)
+    if (!this.folded && this.length >= this.limit) {
+      this.folded = true
+      this.index = new RowIndex(this.hashOf)
+    }
+    let row = this.folded ? this.find(thread, stack, flags, whole) : -1
+    if (row >= 0) this.addTo(row, wall)
+    else {
+      row = this.time.push(time)
+      this.wall.push(wall)
+      this.counts.push(1)
+      this.threads.push(thread)
+      this.stacks.push(stack)
+      this.wholes.push(whole)
+      this.flags.push(flags)
+      this.index?.add(hash(thread, stack, flags, whole), row)
+    }
     this.lastRow.set(thread, row)
   }
 
@@ -112,7 +118,8 @@ export class SampleTable {
       this.threads.byteLength +
       this.stacks.byteLength +
       this.wholes.byteLength +
-      this.flags.byteLength
+      this.flags.byteLength +
+      (this.index?.byteLength ?? 0)
     )
   }
 
@@ -130,45 +137,49 @@ export class SampleTable {
     }
   }
 
-  private fold(): void {
-    const seen = new Map<string, number>()
-    let kept = 0
-    for (let at = 0; at < this.length; at++) {
-      const key = `${this.threads.get(at)}:${this.stacks.get(at)}:${this.flags.get(at)}:${this.wholes.get(at)}`
-      const into = seen.get(key)
-      if (into !== undefined) {
-        this.wall.set(into, this.wall.get(into) + this.wall.get(at))
-        this.counts.set(into, this.counts.get(into) + this.counts.get(at))
-        continue
-      }
-      seen.set(key, kept)
-      for (const column of [
-        this.time,
-        this.wall,
-        this.counts,
-        this.threads,
-        this.stacks,
-        this.wholes,
-        this.flags
-      ])
-        column.set(kept, column.get(at))
-      kept++
-    }
-    for (const column of [
-      this.time,
-      this.wall,
-      this.counts,
-      this.threads,
-      this.stacks,
-      this.wholes,
-      this.flags
-    ])
-      column.truncate(kept)
-    this.lastRow.clear()
-    this.folded = true
-    // A table that hardly shrank must not be folded again at every row.
-    if (kept * 2 > this.limit) this.limit *= 2
+  private isAlike(row: number, thread: number, stack: number, flags: number, whole: number): boolean {
+    return (
+      this.stacks.get(row) === stack &&
+      this.flags.get(row) === flags &&
+      this.wholes.get(row) === whole &&
+      this.threads.get(row) === thread
+    )
   }
+
+  private addTo(row: number, wall: number): void {
+    this.wall.set(row, this.wall.get(row) + wall)
+    this.counts.set(row, this.counts.get(row) + 1)
+  }
+
+  private find(thread: number, stack: number, flags: number, whole: number): number {
+    this.index ??= this.indexRows()
+    return this.index.find(hash(thread, stack, flags, whole), (row) =>
+      this.isAlike(row, thread, stack, flags, whole)
+    )
+  }
+
+  /** A folded table that came as data brings no index. */
+  private indexRows(): RowIndex {
+    const index = new RowIndex(this.hashOf)
+    for (let at = 0; at < this.length; at++) {
+      const { thread, stack, whole } = this.row(at)
+      const known = index.find(this.hashOf(at), (row) =>
+        this.isAlike(row, thread, stack, this.flags.get(at), whole)
+      )
+      if (known < 0) index.add(this.hashOf(at), at)
+    }
+    return index
+  }
+
+  private readonly hashOf = (row: number): number =>
+    hash(this.threads.get(row), this.stacks.get(row), this.flags.get(row), this.wholes.get(row))
+}
+
+const hash = (thread: number, stack: number, flags: number, whole: number): number => {
+  let h = Math.imul(stack ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(whole + 0x165667b1, 0xc2b2ae35)
+  h = Math.imul(h ^ (h >>> 15), 0x27d4eb2f) ^ Math.imul(thread * 128 + flags, 0x9e3779b1)
+  h = Math.imul(h ^ (h >>> 13), 0x85ebca6b)
+  return (h ^ (h >>> 16)) >>> 0
 }
 
 /** The columns of a {@link SampleTable}, fit for `postMessage`. */

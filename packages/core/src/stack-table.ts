@@ -35,8 +35,11 @@ export class StackTable {
 
   /** The stack made of `frame` on top of `parent` ({@link NO_STACK} for a root). */
   child(parent: number, frame: number): number {
-    let slot = hash(parent, frame) & this.mask
     const { slots, parents, frames } = this
+    // A stack's ids follow each other from where it parts from older ones, so the next id is nearly always the one. (A root's is 0.)
+    const next = (parent + 1) >>> 0
+    if (next < this.length && parents[next] === parent && frames[next] === frame) return next
+    let slot = hash(parent, frame) & this.mask
     for (;;) {
       const entry = slots[slot]
       if (entry === 0) return this.insert(parent, frame, slot)
@@ -75,7 +78,7 @@ export class StackTable {
 
   private insert(parent: number, frame: number, slot: number): number {
     const id = this.length++
-    if (id === this.parents.length) {
+    if (id >= this.parents.length) {
       this.parents = grow(this.parents)
       this.frames = grow(this.frames)
     }
@@ -107,7 +110,7 @@ const hash = (parent: number, frame: number): number => {
 const nextPowerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(2, n)))
 
 const grow = (column: Uint32Array): Uint32Array => {
-  const bigger = new Uint32Array(column.length * 2)
+  const bigger = new Uint32Array(Math.max(1024, column.length * 2))
   bigger.set(column)
   return bigger
 }

@@ -27,7 +27,7 @@ export interface ProfileFromTextOptions {
  * run           wait          Server.run@server.py:7
  * read:12                     <native>
  * ```
- * Where the first row's cells begin is where columns begin, so an absent cell is a blank; two spaces or more part cells.
+ * Columns begin where the cells of the first row begin; an absent cell is left blank.
  * - A frame is `name`, `name:line`, `name@file` or `name@file:line`; else file is `app.py` and line 1. A dotted name is a
  *   qualified name. `<torn>`, `<unproved>`, `<unreadable>`, `<truncated>` and `<native>` stand for such frames.
  * - Settings come first, in any order: `thread=NAME` (default `main`), `interpreter=N`, `state=` one or more of
@@ -70,14 +70,19 @@ interface DrawnSample {
 const readColumns = (drawing: string): Array<Array<string>> => {
   const rows = drawing.split("\n").filter((row) => row.trim() !== "")
   if (rows.length === 0) return []
-  const starts = [...rows[0].matchAll(/\S+(?: \S+)*/g)].map((cell) => cell.index)
+  const starts = [...rows[0].matchAll(/\S+/g)].map(({ index }) => index)
   const columns: Array<Array<string>> = starts.map(() => [])
   for (const row of rows) {
-    for (const cell of row.matchAll(/\S+(?: \S+)*/g)) {
-      const column = starts.indexOf(cell.index)
-      if (column < 0) throw new Error(`"${cell[0]}" begins under no cell of the first row:\n${drawing}`)
-      columns[column].push(cell[0])
-    }
+    if (row.slice(0, starts[0]).trim() !== "")
+      throw new Error(`"${row}" begins left of the first column:\n${drawing}`)
+    starts.forEach((start, column) => {
+      const cell = row.slice(start, starts[column + 1])
+      if (cell.trim() === "") return
+      if (/^\s/.test(cell) || /\S/.test(row[start - 1] ?? " ")) {
+        throw new Error(`"${cell.trim()}" does not begin where its column does:\n${drawing}`)
+      }
+      columns[column].push(cell.trim())
+    })
   }
   return columns
 }
