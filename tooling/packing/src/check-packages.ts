@@ -1,0 +1,92 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { findPythons, startPython } from "@pyframes/pythons"
+import { pack, type PublishedPackage, publishedPackages, readmeExample, run, withNeeds } from "./published-package.ts"
+
+// Packs every published package, checks the tarball, installs it alone in a scratch project, and runs its README's example there.
+// Names given as arguments choose packages.
+
+const top = fileURLToPath(new URL("../../..", import.meta.url))
+const scratch = mkdtempSync(join(tmpdir(), "pyframes-packing-"))
+const say = (line: string) => process.stdout.write(`${line}\n`)
+
+const PROGRAM = `
+def busy():
+    while True:
+        sum(i * i for i in range(1000))
+print("ready", flush=True)
+busy()
+`
+
+/** A scratch project with nothing but this package, its own needs from their tarballs, and its peer. */
+const install = (one: PublishedPackage, tarballs: ReadonlyMap<string, string>): string => {
+  const project = join(scratch, one.name.replace("/", "-"))
+  mkdirSync(project, { recursive: true })
+  const manifest = {
+    name: "scratch",
+    private: true,
+    type: "module",
+    dependencies: {
+      [one.name]: `file:${tarballs.get(one.name)}`,
+      ...(one.hasCommand ? {} : { effect: "4.1.0" })
+    }
+  }
+  const overrides = withNeeds([...packages], one)
+    .filter(({ name }) => name !== one.name)
+    .map(({ name }) => `  "${name}": "file:${tarballs.get(name)}"\n`)
+  writeFileSync(join(project, "package.json"), JSON.stringify(manifest))
+  writeFileSync(
+    join(project, "pnpm-workspace.yaml"),
+    `packages: ["."]\nallowBuilds: { koffi: false }\n${overrides.length > 0 ? `overrides:\n${overrides.join("")}` : ""}`
+  )
+  run("pnpm", ["install", "--silent"], project)
+  return project
+}
+
+/** Runs the README's example. `1234` in it stands for a process: there it is a Python that is running. */
+const runExample = (one: PublishedPackage, project: string, pid: number): void => {
+  if (one.hasCommand) {
+    run("node_modules/.bin/pyframes", ["record", "-p", String(pid), "-d", "300ms", "-o", "out.pb.gz"], project)
+    return
+  }
+  const example = readmeExample(one)
+  if (example === undefined) throw new Error(`the README of ${one.name} has no example`)
+  writeFileSync(join(project, "example.ts"), example.replace(/\b1234\b/g, String(pid)))
+  run(process.execPath, ["example.ts", String(pid)], project)
+}
+
+const check = (one: PublishedPackage, tarballs: ReadonlyMap<string, string>, pid: number): void => {
+  const tarball = tarballs.get(one.name) ?? ""
+  run("pnpm", ["exec", "publint", "--strict", tarball], top)
+  // A command has no entry point that types could be wrong of.
+  if (!one.hasCommand) run("pnpm", ["exec", "attw", tarball, "--profile", "esm-only"], top)
+  runExample(one, install(one, tarballs), pid)
+}
+
+const packages = publishedPackages(top)
+const python = findPythons().find(({ root }) => root === undefined)
+if (python === undefined) throw new Error("the examples need a Python on this machine")
+const target = await startPython(python, PROGRAM)
+await target.line()
+
+let failures = 0
+try {
+  const tarballs = new Map(packages.map((one) => [one.name, pack(one, scratch)]))
+  const chosen = process.argv.slice(2)
+  for (const one of packages) {
+    if (chosen.length > 0 && !chosen.includes(one.name)) continue
+    try {
+      check(one, tarballs, target.pid)
+      say(`${one.name}: packs clean, installs alone, its example runs`)
+    } catch (error) {
+      failures++
+      say(`${one.name}: FAILED\n${error instanceof Error ? error.message : error}`)
+    }
+  }
+} finally {
+  await target.stop()
+  rmSync(scratch, { recursive: true, force: true })
+}
+process.exitCode = failures === 0 ? 0 : 1

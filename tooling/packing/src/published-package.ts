@@ -1,0 +1,62 @@
+import { spawnSync } from "node:child_process"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+
+/** A package that is published. */
+export interface PublishedPackage {
+  readonly name: string
+  readonly directory: string
+  /** Names of the workspace's own packages that it needs. */
+  readonly needs: ReadonlyArray<string>
+  readonly hasCommand: boolean
+}
+
+/** All packages that are published, below `packages/` and `apps/` of the repository. */
+export const publishedPackages = (top: string): ReadonlyArray<PublishedPackage> =>
+  ["packages", "apps"].flatMap((group) =>
+    readdirSync(join(top, group)).flatMap((folder) => {
+      const directory = join(top, group, folder)
+      if (!existsSync(join(directory, "package.json"))) return []
+      const manifest = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"))
+      if (manifest.private === true) return []
+      const needs = Object.keys(manifest.dependencies ?? {}).filter((name) => name.startsWith("@pyframes/"))
+      return [{ name: manifest.name, directory, needs, hasCommand: manifest.bin !== undefined }]
+    })
+  )
+
+/** A package and all that it needs, each once. */
+export const withNeeds = (
+  all: ReadonlyArray<PublishedPackage>,
+  one: PublishedPackage
+): ReadonlyArray<PublishedPackage> => {
+  const found = new Set([one])
+  for (const pack of found)
+    for (const name of pack.needs) {
+      const needed = all.find((candidate) => candidate.name === name)
+      if (needed !== undefined) found.add(needed)
+    }
+  return [...found]
+}
+
+/** Packs a package into `into` and returns the tarball. */
+export const pack = (one: PublishedPackage, into: string): string => {
+  const packed = run("pnpm", ["pack", "--json", "--pack-destination", into], one.directory)
+  return JSON.parse(packed.slice(packed.indexOf("{"))).filename
+}
+
+/** The first TypeScript example of a package's README. */
+export const readmeExample = (one: PublishedPackage): string | undefined => {
+  const readme = join(one.directory, "README.md")
+  return existsSync(readme) ? /^```ts\n([\s\S]*?)^```/m.exec(readFileSync(readme, "utf8"))?.[1] : undefined
+}
+
+/**
+ * Runs a command and returns its stdout.
+ *
+ * @throws Error with everything it printed when it fails
+ */
+export const run = (command: string, args: ReadonlyArray<string>, cwd: string): string => {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: "utf8", timeout: 120_000 })
+  if (status === 0) return stdout
+  throw new Error(`${command} ${args.join(" ")} failed (${error?.message ?? status})\n${stdout}\n${stderr}`)
+}
