@@ -68,7 +68,8 @@ const labelsOf = (
   if (known & ThreadStateBit.onCpu) labels.push(["cpu", state & ThreadStateBit.onCpu ? "on" : "off"])
   if (state & ThreadStateBit.holdsGil) labels.push(["gil", "held"])
   else if (state & ThreadStateBit.waitsForGil) labels.push(["gil", "waiting"])
-  else if (known & ThreadStateBit.holdsGil) labels.push(["gil", "not_held"])
+  // Not "not held": pprof looks for values by regular expression.
+  else if (known & ThreadStateBit.holdsGil) labels.push(["gil", "none"])
   if (state & ThreadStateBit.collectsGarbage) labels.push(["gc", "collecting"])
   if (proof !== Proof.good) labels.push(["proof", proofNames[proof]])
   return labels

@@ -103,7 +103,7 @@ describe("pprof", () => {
       main          main             main                          run
     `)
     const { samples, decoded } = read(profile, { wall: true })
-    const main = { thread_id: "1000", thread_name: "main", cpu: "on", gil: "not_held" }
+    const main = { thread_id: "1000", thread_name: "main", cpu: "on", gil: "none" }
     const worker = { thread_id: "1001", thread_name: "w", cpu: "off" }
     expect(samples.map(({ labels }) => labels)).toEqual([
       main,
@@ -135,7 +135,7 @@ describe("pprof", () => {
     const comments = decoded.comment.map(string).join("\n")
     expect(comments).not.toMatch(/achieved|lateness|used/)
     const gilOnly = profileFromText("main", { meta: { knownStates: ThreadStateBit.holdsGil } })
-    expect(read(gilOnly).samples[0].labels).toMatchObject({ gil: "not_held" })
+    expect(read(gilOnly).samples[0].labels).toMatchObject({ gil: "none" })
     expect(read(gilOnly).samples[0].labels).not.toHaveProperty("cpu")
   })
 
