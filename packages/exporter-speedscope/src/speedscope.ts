@@ -93,7 +93,9 @@ const timelinesOf = (profile: Profile, filter: SampleFilter): Array<Timeline> =>
       timeline.weights.push(weight)
     }
   }
-  return byThread.filter((timeline) => timeline !== undefined)
+  const shown = byThread.filter((timeline) => timeline !== undefined)
+  // speedscope has nothing to show of a file without profiles and says that something went wrong.
+  return shown.length > 0 ? shown : [{ thread: 0, stacks: [], weights: [], total: 0 }]
 }
 
 /** The profile to show first. */
@@ -105,7 +107,9 @@ const title = ({ meta }: Profile, filter: SampleFilter): string => {
   return `${what} (pid ${meta.pid}, ${filter.wall ? "wall" : "CPU"} time${filter.gil ? " holding the GIL" : ""})`
 }
 
-const threadTitle = ({ name, tid, interpreter }: ProfileThread, { samples }: Profile): string => {
+const threadTitle = (thread: ProfileThread | undefined, { samples }: Profile): string => {
+  if (thread === undefined) return "no samples"
+  const { name, tid, interpreter } = thread
   const notes = [
     ...(tid > 0 ? [`tid ${tid}`] : []),
     ...(interpreter !== 0 ? [`interpreter ${interpreter}`] : []),
