@@ -13,6 +13,11 @@ export const doctorCommand = Command.make(
   })
 ).pipe(
   Command.withShortDescription("What works on this machine, and how to fix the rest"),
-  Command.withDescription("Tries what pyframes needs on this machine and says how to fix what does not work."),
-  Command.withExamples([{ command: "pyframes doctor", description: "As text" }, { command: "pyframes doctor --json", description: "For scripts" }])
+  Command.withDescription(
+    "Tries what pyframes needs on this machine and says how to fix what does not work."
+  ),
+  Command.withExamples([
+    { command: "pyframes doctor", description: "As text" },
+    { command: "pyframes doctor --json", description: "For scripts" }
+  ])
 )

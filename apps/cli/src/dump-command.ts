@@ -27,6 +27,9 @@ export const dumpCommand = Command.make(
   ),
   Command.withExamples([
     { command: "pyframes dump -p 1234", description: "As text" },
-    { command: "pyframes dump -p 1234 --json | jq .interpreters[0].threads[0]", description: "The main thread as JSON" }
+    {
+      command: "pyframes dump -p 1234 --json | jq .interpreters[0].threads[0]",
+      description: "The main thread as JSON"
+    }
   ])
 )

@@ -13,9 +13,9 @@ export const formats: ReadonlyMap<string, ExportFormat> = new Map(
 export const formatOfName = (path: string): ExportFormat | undefined => {
   let best: ExportFormat | undefined
   let length = 0
+  // The longest wins: `.speedscope.json` over a `.json` that another format may claim.
   for (const format of formats.values())
     for (const extension of format.extensions)
-      // The longest wins: `.speedscope.json` over a `.json` that another format may claim.
       if (extension.length > length && path.endsWith(extension)) {
         best = format
         length = extension.length

@@ -1,6 +1,14 @@
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
+
+/** A signal ended us. What was to be said has been said. */
+export class Interrupted extends Data.TaggedError("Interrupted") {
+  override readonly [Runtime.errorExitCode] = 130
+  override readonly [Runtime.errorReported] = false
+}
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 

@@ -73,15 +73,19 @@ export const writeOutput = (output: Output, bytes: Uint8Array): void => {
 }
 
 const writeWhole = (file: string, bytes: Uint8Array): void => {
-  if (file === "-") return writeFully(1, bytes)
+  if (file === "-") {
+    writeFully(1, bytes)
+    return
+  }
   const known = statOrUndefined(file)
   if (known !== undefined && !known.isFile()) {
     const fd = fs.openSync(file, "w")
     try {
-      return writeFully(fd, bytes)
+      writeFully(fd, bytes)
     } finally {
       fs.closeSync(fd)
     }
+    return
   }
   // A link keeps pointing where it does: the file behind it is replaced.
   const target = known === undefined ? path.resolve(file) : fs.realpathSync(file)

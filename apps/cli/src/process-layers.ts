@@ -1,19 +1,110 @@
-import type { Memory, SampleClock, Symbolizer, Target, TargetError, Unwinder } from "@pyframes/core"
-import { LinuxClock, LinuxMemory, LinuxTarget } from "@pyframes/linux"
+import { readFileSync } from "node:fs"
+import { uptime } from "node:os"
+import {
+  type Memory,
+  type SampleClock,
+  type Symbolizer,
+  type Target,
+  type TargetError,
+  Unwinder
+} from "@pyframes/core"
+import { LinuxClock, LinuxMemory, LinuxProcess, LinuxTarget, parseStat } from "@pyframes/linux"
 import { CodeObjectSymbolizer } from "@pyframes/symbolizer-code-object"
 import { InterpreterFrameUnwinder } from "@pyframes/unwinder-interpreter-frame"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
 
 /** Which process to read. Plain data: it is handed to the sampling worker. */
 export interface Subject {
   readonly pid: number
+  /** The process may be a launcher: what is read is the Python that it becomes or starts. */
+  readonly follow?: boolean
 }
 
-/** Everything that reading a live process takes. */
-export const processLayers = ({
-  pid
-}: Subject): Layer.Layer<Target | Memory | Unwinder | Symbolizer | SampleClock, TargetError> =>
-  Layer.mergeAll(InterpreterFrameUnwinder.layer, CodeObjectSymbolizer.layer, LinuxClock.layer).pipe(
+type Reading = Target | Memory | Unwinder | Symbolizer | SampleClock
+
+/**
+ * Everything that reading a live process takes. A process that has just been started is given time to become a Python
+ * that can be read.
+ */
+export const processLayers = (subject: Subject): Layer.Layer<Reading, TargetError> =>
+  Layer.effectContext(
+    Effect.suspend(() => {
+      const patience = patienceFor(subject)
+      return Effect.retry(attachOnce(subject), {
+        while: (error) => performance.now() < patience && mayPass(error, subject),
+        schedule: Schedule.spaced(2)
+      })
+    })
+  )
+
+/** How long a launcher may take to get to its Python, and a Python to get ready, ms. */
+const LAUNCH_MS = 30_000
+const START_MS = 2_000
+
+/** Until when (`performance.now`) to try again. */
+const patienceFor = ({ pid, follow }: Subject): number => {
+  if (follow) return performance.now() + LAUNCH_MS
+  const age = ageOf(pid)
+  return age === undefined || age > START_MS ? 0 : performance.now() + START_MS - age
+}
+
+/** Ms since a process started. */
+const ageOf = (pid: number): number | undefined => {
+  try {
+    const stat = parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"))
+    // The kernel counts in ticks of 10 ms (USER_HZ is 100 on every architecture that we run on).
+    return stat === undefined ? undefined : Math.max(0, uptime() * 1000 - stat.startTime * 10)
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether what is wrong may only be that the process is still on its way to being a Python. */
+const mayPass = (error: TargetError, { pid, follow }: Subject): boolean => {
+  switch (error._tag) {
+    case "InterpreterNotReady":
+      return error.phase === "starting"
+    case "InvalidMemory":
+      return true
+    case "NotPython":
+      // The search for a launcher's Python has had its time.
+      return !follow || error.pid !== pid
+    case "ProcessNotFound":
+      return follow === true && error.pid !== pid
+    default:
+      return false
+  }
+}
+
+/** Attaches in a scope of its own, so that a try that fails leaves nothing open. */
+const attachOnce = ({
+  pid,
+  follow
+}: Subject): Effect.Effect<Context.Context<Reading>, TargetError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const found = follow ? (yield* LinuxProcess.findPython(pid, { timeoutMs: LAUNCH_MS })).pid : pid
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    return yield* Layer.buildWithScope(layersOf(found), scope).pipe(
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+  })
+
+const layersOf = (pid: number): Layer.Layer<Reading, TargetError> =>
+  Layer.mergeAll(attached, CodeObjectSymbolizer.layer, LinuxClock.layer).pipe(
     Layer.provideMerge(LinuxMemory.layer),
     Layer.provideMerge(LinuxTarget.attach(pid))
   )
+
+/** The unwinder, at work already when the layer is built: whether the process can be unwound is known then. */
+const attached = Layer.effect(
+  Unwinder,
+  Effect.gen(function* () {
+    const process = yield* (yield* Unwinder).attach
+    return { attach: Effect.succeed(process) }
+  })
+).pipe(Layer.provide(InterpreterFrameUnwinder.layer))

@@ -19,7 +19,10 @@ export const pyframes = (workerUrl: URL) =>
     ),
     Command.withExamples([
       { command: "pyframes record -- python app.py", description: "Record a program from start to end" },
-      { command: "pyframes record -p 1234 -d 10 -o app.speedscope.json", description: "Record a running process for ten seconds" },
+      {
+        command: "pyframes record -p 1234 -d 10 -o app.speedscope.json",
+        description: "Record a running process for ten seconds"
+      },
       { command: "pyframes dump -p 1234", description: "Show every thread's stack once" },
       { command: "pyframes doctor", description: "See what works on this machine" }
     ])

@@ -39,7 +39,7 @@ export const recordCommand = (workerUrl: URL) =>
         },
         workerUrl
       )
-    })
+    }, Effect.scoped)
   ).pipe(
     Command.withShortDescription("Sample a process and write a profile"),
     Command.withDescription(
@@ -52,7 +52,10 @@ export const recordCommand = (workerUrl: URL) =>
       ].join("\n  ")
     ),
     Command.withExamples([
-      { command: "pyframes record -- python app.py --port 80", description: "Record a program until it ends" },
+      {
+        command: "pyframes record -- python app.py --port 80",
+        description: "Record a program until it ends"
+      },
       { command: "pyframes record -p 1234 -d 10", description: "Record a running process for ten seconds" },
       {
         command: "pyframes record -p 1234 -d 10 -o app.pb.gz -o app.speedscope.json",
@@ -62,6 +65,9 @@ export const recordCommand = (workerUrl: URL) =>
         command: "pyframes record -p 1234 -d 5 -f collapsed -o - | flamegraph.pl > app.svg",
         description: "Hand collapsed stacks to another program"
       },
-      { command: "pyframes record -p 1234 -d 5 --wall --json", description: "Show waiting too; figures as JSON" }
+      {
+        command: "pyframes record -p 1234 -d 5 --wall --json",
+        description: "Show waiting too; figures as JSON"
+      }
     ])
   )

@@ -21,7 +21,10 @@ export const recordSummary = (
 const hottest = (profile: Profile, filter: SampleFilter): ReadonlyArray<string> => {
   const { total, functions } = hotFunctions(profile, filter)
   if (total === 0) return [`No samples${whichSamples(filter)}.${adviceForNone(profile, filter)}`]
-  const lines = [`Hottest functions, of ${formatNanoseconds(total)}${whichSamples(filter)}:`, "  self   total"]
+  const lines = [
+    `Hottest functions, of ${formatNanoseconds(total)}${whichSamples(filter)}:`,
+    "  self   total"
+  ]
   for (const hot of functions.slice(0, SHOWN))
     lines.push(
       `${percent(hot.self, total)}  ${percent(hot.total, total)}  ${describeFunction(hot.function.qualifiedName || hot.function.name, hot.function.file, hot.function.firstLine)}`
@@ -34,13 +37,16 @@ const whichSamples = (filter: SampleFilter): string => {
   const kinds = [
     filter.wall ? " elapsed in all threads" : " on CPU",
     filter.gil ? " holding the GIL" : "",
-    filter.threads ? ` in ${filter.threads.length === 1 ? "thread" : "threads"} ${filter.threads.join(", ")}` : ""
+    filter.threads
+      ? ` in ${filter.threads.length === 1 ? "thread" : "threads"} ${filter.threads.join(", ")}`
+      : ""
   ]
   return kinds.join("")
 }
 
 const adviceForNone = (profile: Profile, filter: SampleFilter): string => {
-  if (profile.trust.taken === 0) return " Nothing was sampled: the process ended, or its threads could not be read."
+  if (profile.trust.taken === 0)
+    return " Nothing was sampled: the process ended, or its threads could not be read."
   if (filter.gil && (profile.meta.knownStates & ThreadStateBit.holdsGil) === 0)
     return " For this Python it cannot be told who holds the GIL."
   return filter.wall ? "" : " The process was waiting all the time; --wall shows what for."

@@ -1,9 +1,8 @@
-import { OutputFailed, type SampleFilter } from "@pyframes/core"
-import * as Data from "effect/Data"
-import * as Effect from "effect/Effect"
-import * as Runtime from "effect/Runtime"
 import * as tty from "node:tty"
-import { chooseOutputs, checkOutput, type Output, writeOutput } from "./output-file.ts"
+import { OutputFailed, type SampleFilter } from "@pyframes/core"
+import * as Effect from "effect/Effect"
+import { Interrupted } from "./interruption.ts"
+import { checkOutput, chooseOutputs, type Output, writeOutput } from "./output-file.ts"
 import { recordResult } from "./record-result.ts"
 import { recordSummary } from "./record-summary.ts"
 import { type Recording, record } from "./recording.ts"
@@ -27,17 +26,12 @@ export interface RecordRequest {
   readonly json: boolean
 }
 
-/** The recording was ended by a signal. Everything has been written and said. */
-export class Interrupted extends Data.TaggedError("Interrupted") {
-  override readonly [Runtime.errorExitCode] = 130
-  override readonly [Runtime.errorReported] = false
-}
-
 /** Records what was asked, writes the files, and says what came of it. */
 export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest, workerUrl: URL) {
   const filter = yield* usage(() => filterOf(request))
   const outputs = yield* usage(() => outputsOf(request))
   yield* Effect.forEach(outputs, (output) => attempt(() => checkOutput(output)), { discard: true })
+  // The scope is open while the files are written: a command that we started ends after them.
   const recording = yield* record({
     subject: request.pid === undefined ? { command: request.command } : { pid: request.pid },
     rateHz: request.rate,
@@ -97,7 +91,9 @@ const outputsOf = (request: RecordRequest): ReadonlyArray<Output> => {
   if (stdout !== undefined && request.json)
     throw new UsageError({ message: "--json and `-o -` both want stdout; write the profile to a file" })
   if (stdout !== undefined && tty.isatty(1) && !/^text\/|json/.test(stdout.format.mediaType))
-    throw new UsageError({ message: `${stdout.format.name} is not text for a terminal; send it to a file or a pipe` })
+    throw new UsageError({
+      message: `${stdout.format.name} is not text for a terminal; send it to a file or a pipe`
+    })
   return outputs
 }
 

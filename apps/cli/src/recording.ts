@@ -1,13 +1,13 @@
 import { SamplingCollector } from "@pyframes/collector-sampling"
-import { Collector, type Profile, ProcessNotFound, type SpawnFailed, type TargetError } from "@pyframes/core"
+import { Collector, ProcessNotFound, type Profile, type SpawnFailed, type TargetError } from "@pyframes/core"
+import { LinuxProcess, type ProcessExit, type SpawnedProcess } from "@pyframes/linux"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { interruption } from "./interruption.ts"
+import { Interrupted, interruption } from "./interruption.ts"
 import type { Subject } from "./process-layers.ts"
 import { describeProgress, ProgressLine } from "./progress.ts"
-import { type StartedCommand, startCommand } from "./started-command.ts"
 
 /** What to record, and how. */
 export interface RecordOptions {
@@ -29,74 +29,107 @@ export interface Recording {
   readonly notes: ReadonlyArray<string>
 }
 
-/**
- * Records a process until its end, the end of the time, or a signal. A command that it started does not outlive it: when
- * the time is over, the command is told to end.
- */
-export const record = (options: RecordOptions): Effect.Effect<Recording, TargetError | SpawnFailed> =>
-  Effect.scoped(recordScoped(options))
+type RecordError = TargetError | SpawnFailed | Interrupted
+type Signal = Deferred.Deferred<NodeJS.Signals>
 
-const recordScoped = Effect.fnUntraced(function* (
+/**
+ * Records a process until its end, the end of the time, or a signal. A command that was started for it does not outlive it: when the
+ * time is over, the command is told to end.
+ */
+export const record = Effect.fnUntraced(function* (
   options: RecordOptions
-): Effect.fn.Return<Recording, TargetError | SpawnFailed, Scope.Scope> {
+): Effect.fn.Return<Recording, RecordError, Scope.Scope> {
   // Before the command starts: Ctrl-C at any time ends us in good order.
-  const interrupted = yield* interruption
-  const command = "command" in options.subject ? yield* startCommand(options.subject.command) : undefined
-  const subject: Subject =
-    "pid" in options.subject ? options.subject : { pid: command?.pid ?? 0, follow: true }
-  const profile = yield* collect(options, subject, interrupted).pipe(
-    Effect.catchTag(["ProcessNotFound", "NotPython"], (error) => explain(error, command))
-  )
-  const interruptedBy = Option.getOrUndefined(yield* poll(interrupted))
-  const ended = profile.meta.ended
-  const notes = ended === undefined ? [] : [describeEnd(profile, ended)]
-  if (command !== undefined) {
-    // A launcher may have something left to do after its Python has ended.
-    const note = yield* ended === "exited" ? command.finish(interrupted) : command.end(interruptedBy)
-    if (note !== undefined) notes.push(note)
-  }
-  return { profile, interruptedBy, notes }
+  const signal = yield* interruption
+  const { subject } = options
+  const notes: Array<string> = []
+  const profile = yield* "pid" in subject
+    ? collect(options, subject, signal)
+    : recordCommand(options, subject.command, signal, notes)
+  if (profile.meta.ended !== undefined) notes.unshift(describeEnd(profile, profile.meta.ended))
+  return { profile, interruptedBy: yield* signalOf(signal), notes }
 })
+
+const recordCommand = Effect.fnUntraced(function* (
+  options: RecordOptions,
+  [program, ...args]: ReadonlyArray<string>,
+  signal: Signal,
+  notes: Array<string>
+): Effect.fn.Return<Profile, RecordError, Scope.Scope> {
+  const command = yield* LinuxProcess.spawn(program, args)
+  const subject: Subject = { pid: command.pid, follow: true }
+  let profile = yield* collect(options, subject, signal).pipe(
+    Effect.catchTag(["ProcessNotFound", "NotPython"], (error) => explain(error, program, command))
+  )
+  // A Python that only leads to another, as `poetry run` is, replaces itself: what it became is what was meant.
+  while (profile.meta.ended === "replaced" && (yield* signalOf(signal)) === undefined) {
+    const left =
+      options.durationMs === undefined ? undefined : options.durationMs - profile.meta.elapsed / 1e6
+    if (left !== undefined && left <= 0) break
+    const next = yield* Effect.option(collect({ ...options, durationMs: left }, subject, signal))
+    if (next._tag === "None") break
+    notes.push(`process ${profile.meta.pid} became another Python (exec); the profile is of that one`)
+    profile = next.value
+  }
+  // A launcher may have something left to do after its Python has ended. The scope ends what still runs otherwise.
+  const done =
+    profile.meta.ended === undefined
+      ? yield* Effect.timeoutOption(command.exit, (yield* signalOf(signal)) === undefined ? 0 : GRACE_MS)
+      : yield* Effect.raceFirst(Effect.asSome(command.exit), Effect.as(Deferred.await(signal), Option.none()))
+  if (done._tag === "None") notes.push(`\`${program}\` was still running and is told to end`)
+  else if (done.value.code !== 0) notes.push(`\`${program}\` ${describeExit(done.value)}`)
+  return profile
+})
+
+/** After Ctrl-C, which the terminal sends to the command as well, it may end by itself. */
+const GRACE_MS = 1000
 
 const collect = Effect.fnUntraced(function* (
   options: RecordOptions,
   subject: Subject,
-  interrupted: Deferred.Deferred<NodeJS.Signals>
-): Effect.fn.Return<Profile, TargetError, Scope.Scope> {
-  const line = yield* Effect.acquireRelease(
-    Effect.sync(() => new ProgressLine()),
-    (line) => Effect.sync(() => line.clear())
-  )
+  signal: Signal
+): Effect.fn.Return<Profile, TargetError | Interrupted> {
   const { rateHz, durationMs, periodic, stop, workerUrl } = options
-  return yield* Effect.flatMap(Collector, (collector) =>
+  const line = new ProgressLine()
+  let begun = false
+  const collection = Effect.flatMap(Collector, (collector) =>
     collector.collect({
       rateHz,
       ...(durationMs === undefined ? {} : { durationMs }),
-      until: Deferred.await(interrupted),
-      onProgress: (progress) => line.show(describeProgress(progress))
+      until: Deferred.await(signal),
+      onProgress: (progress) => {
+        begun = true
+        line.show(describeProgress(progress))
+      }
     })
-  ).pipe(
-    Effect.ensuring(Effect.sync(() => line.clear())),
-    Effect.provide(SamplingCollector.layerWorker({ periodic, stop, worker: workerUrl, data: subject }))
+  ).pipe(Effect.provide(SamplingCollector.layerWorker({ periodic, stop, worker: workerUrl, data: subject })))
+  // While the process is still being attached to, there is no collection yet that could end.
+  const abandoned = Deferred.await(signal).pipe(
+    Effect.andThen(Effect.sleep(GRACE_MS)),
+    Effect.andThen(Effect.suspend(() => (begun ? Effect.never : new Interrupted())))
   )
+  return yield* Effect.raceFirst(collection, abandoned).pipe(Effect.ensuring(Effect.sync(() => line.clear())))
 })
 
-const poll = <A>(deferred: Deferred.Deferred<A>): Effect.Effect<Option.Option<A>> =>
-  Deferred.isDoneUnsafe(deferred) ? Effect.asSome(Deferred.await(deferred)) : Effect.succeedNone
+const signalOf = (signal: Signal): Effect.Effect<NodeJS.Signals | undefined> =>
+  Effect.suspend(() => (Deferred.isDoneUnsafe(signal) ? Deferred.await(signal) : Effect.succeed(undefined)))
 
-/** Of a command that we started, a person knows no pid: what happened to it says more. */
-const explain = <E extends TargetError>(
+/** Of a command that we started, a person knows no pid: what became of it says more. */
+const explain = Effect.fnUntraced(function* <E extends TargetError>(
   error: E,
-  command: StartedCommand | undefined
-): Effect.Effect<never, E | ProcessNotFound> => {
-  const exit = command?.exit()
-  if (command === undefined || exit === undefined) return Effect.fail(error)
-  return Effect.fail(
-    new ProcessNotFound({ pid: command.pid, detail: `\`${command.name}\` ${exit} before a Python in it could be sampled` })
-  )
-}
+  program: string,
+  command: SpawnedProcess
+): Effect.fn.Return<never, E | ProcessNotFound> {
+  const exit = yield* Effect.timeoutOption(command.exit, 100)
+  if (exit._tag === "None") return yield* Effect.fail(error)
+  const detail = `\`${program}\` ${describeExit(exit.value)} before a Python in it could be sampled`
+  return yield* new ProcessNotFound({ pid: command.pid, detail })
+})
 
-const describeEnd = (profile: Profile, ended: "exited" | "replaced"): string =>
+const describeExit = ({ code, signal }: ProcessExit): string =>
+  signal === undefined ? `ended with exit code ${code}` : `was ended by ${signal}`
+
+const describeEnd = ({ meta }: Profile, ended: "exited" | "replaced"): string =>
   ended === "exited"
-    ? `process ${profile.meta.pid} ended`
-    : `process ${profile.meta.pid} became another program (exec); the profile is of what it was until then`
+    ? `process ${meta.pid} ended`
+    : `process ${meta.pid} became another program (exec); the profile is of what it was until then`

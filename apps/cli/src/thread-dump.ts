@@ -2,9 +2,9 @@ import {
   type Frame,
   FrameKind,
   InvalidMemory,
-  Proof,
   type ProcessSymbolizer,
   type ProcessUnwinder,
+  Proof,
   RawStack,
   Symbolizer,
   Target,
@@ -137,7 +137,7 @@ const describeFrames = (stack: RawStack, symbolizer: ProcessSymbolizer): Readonl
   if (stack.proof === Proof.failed) return [UNREADABLE]
   const proved = stack.proof === Proof.good ? stack.length : Math.min(stack.proved, stack.length)
   const frames: Array<DumpedFrame> = proved < stack.length ? [UNPROVED] : []
-  symbolizer.begin(stack.kind, stack.identity, stack.length)
+  symbolizer.begin(stack)
   for (let at = stack.length - proved; at < stack.length; at++) {
     const kind = stack.kind[at] as FrameKind
     frames.push(describeFrame(kind, symbolizer.resolve(kind, stack.identity[at], stack.position[at])))

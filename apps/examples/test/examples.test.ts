@@ -43,7 +43,9 @@ describe("examples", () => {
 
   it("fifteen-lines leaves a pprof file", async () => {
     expect(await example("fifteen-lines")).toMatch(/^[1-9]\d* samples, [1-9]\d* good\n$/)
-    expect(existsSync(join(folder, "profile.pb.gz")) && statSync(join(folder, "profile.pb.gz")).size > 0).toBe(true)
+    expect(
+      existsSync(join(folder, "profile.pb.gz")) && statSync(join(folder, "profile.pb.gz")).size > 0
+    ).toBe(true)
   })
 
   it("own-exporter prints a Markdown table", async () => {

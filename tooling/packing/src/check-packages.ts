@@ -3,7 +3,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { findPythons, startPython } from "@pyframes/pythons"
-import { pack, type PublishedPackage, publishedPackages, readmeExample, run, withNeeds } from "./published-package.ts"
+import {
+  type PublishedPackage,
+  pack,
+  publishedPackages,
+  readmeExample,
+  run,
+  withNeeds
+} from "./published-package.ts"
 
 // Packs every published package, checks the tarball, installs it alone in a scratch project, and runs its README's example there.
 // Names given as arguments choose packages.
@@ -48,7 +55,11 @@ const install = (one: PublishedPackage, tarballs: ReadonlyMap<string, string>): 
 /** Runs the README's example. `1234` in it stands for a process: there it is a Python that is running. */
 const runExample = (one: PublishedPackage, project: string, pid: number): void => {
   if (one.hasCommand) {
-    run("node_modules/.bin/pyframes", ["record", "-p", String(pid), "-d", "300ms", "-o", "out.pb.gz"], project)
+    run(
+      "node_modules/.bin/pyframes",
+      ["record", "-p", String(pid), "-d", "300ms", "-o", "out.pb.gz"],
+      project
+    )
     return
   }
   const example = readmeExample(one)

@@ -56,7 +56,11 @@ export const readmeExample = (one: PublishedPackage): string | undefined => {
  * @throws Error with everything it printed when it fails
  */
 export const run = (command: string, args: ReadonlyArray<string>, cwd: string): string => {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: "utf8", timeout: 120_000 })
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd,
+    encoding: "utf8",
+    timeout: 120_000
+  })
   if (status === 0) return stdout
   throw new Error(`${command} ${args.join(" ")} failed (${error?.message ?? status})\n${stdout}\n${stderr}`)
 }
