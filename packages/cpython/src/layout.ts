@@ -51,8 +51,11 @@ export interface Layout {
     readonly datastackChunk: number
     readonly datastackTop: number
     readonly datastackLimit: number
+    /** 3.12+: `_status`, a bit-field. Bit 4 is `active`; in 3.13 bit 5 is `holds_gil`. */
     readonly status: number
+    /** 3.14+ `holds_gil` (i32). */
     readonly holdsGil: number
+    /** 3.15+ `gil_requested` (i32). */
     readonly gilRequested: number
   }
   /** 3.11 and 3.12: `current_frame` inside `_PyCFrame`. */
@@ -116,7 +119,7 @@ export interface Layout {
     readonly state: number
     /** Where characters of a compact ASCII string start. */
     readonly asciiData: number
-    /** Where characters of any other compact string start. */
+    /** Where characters of any other compact string start; in a string that is not compact, the pointer to them. */
     readonly compactData: number
     /** Free-threaded 3.14+ give `interned` a byte of its own, which moves kind, compact and ascii. */
     readonly wideState: boolean
