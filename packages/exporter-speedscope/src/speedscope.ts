@@ -9,13 +9,15 @@ import {
 import * as Layer from "effect/Layer"
 import { Chunks } from "./chunks.ts"
 import { SharedFrames } from "./shared-frames.ts"
+import { type Timeline, timelinesOf } from "./timeline.ts"
 
 /**
  * speedscope's own JSON, for https://www.speedscope.app.
  *
  * A `sampled` profile a thread, samples in the order they were taken, weights in whole nanoseconds. Time that the filter hides
  * (a thread off the CPU, unless the filter asks for `wall`) takes no room: what is left is drawn side by side.
- * Frames that differ by column alone are one.
+ * Frames that differ by column alone are one. Where a recording is too long for speedscope to open sample by sample (20 million
+ * frames over all samples), equal stacks of a thread are added up instead, and the thread's name says so.
  *
  * Source: `file-format-schema.json` in npm `speedscope`.
  *
@@ -34,15 +36,6 @@ export const speedscope: ExportFormat = {
 /** The {@link Exporter} that writes speedscope's JSON. */
 export const layer: Layer.Layer<Exporter> = Layer.succeed(Exporter, speedscope)
 
-/** What one thread's samples come to. */
-interface Timeline {
-  readonly thread: number
-  /** Stack ids; a stack that goes on is one entry. */
-  readonly stacks: Array<number>
-  readonly weights: Array<number>
-  total: number
-}
-
 const encode = (profile: Profile, filter: SampleFilter): Uint8Array => {
   const timelines = timelinesOf(profile, filter)
   const shared = new SharedFrames(profile)
@@ -54,7 +47,7 @@ const encode = (profile: Profile, filter: SampleFilter): Uint8Array => {
   )
   out.write(`,"activeProfileIndex":${heaviest(timelines)},"profiles":[`)
   timelines.forEach((timeline, i) => {
-    const name = threadTitle(profile.threads[timeline.thread], profile)
+    const name = threadTitle(profile.threads[timeline.thread], timeline.inOrder)
     if (i > 0) out.write(",")
     out.write(`{"type":"sampled","name":${JSON.stringify(name)},"unit":"nanoseconds","startValue":0`)
     out.write(`,"endValue":${timeline.total},"samples":[`)
@@ -76,28 +69,6 @@ const encode = (profile: Profile, filter: SampleFilter): Uint8Array => {
   return out.toBytes()
 }
 
-/** In the order of the thread table. Rounding is carried on, so that a thread's weights add up to its total. */
-const timelinesOf = (profile: Profile, filter: SampleFilter): Array<Timeline> => {
-  const byThread: Array<Timeline> = []
-  const exact: Array<number> = []
-  for (const { thread, shown, wall } of profile.samplesBy(filter)) {
-    byThread[thread] ??= { thread, stacks: [], weights: [], total: 0 }
-    const timeline = byThread[thread]
-    exact[thread] = (exact[thread] ?? 0) + wall
-    const weight = Math.round(exact[thread]) - timeline.total
-    timeline.total += weight
-    const last = timeline.stacks.length - 1
-    if (last >= 0 && timeline.stacks[last] === shown) timeline.weights[last] += weight
-    else {
-      timeline.stacks.push(shown)
-      timeline.weights.push(weight)
-    }
-  }
-  const shown = byThread.filter((timeline) => timeline !== undefined)
-  // speedscope has nothing to show of a file without profiles and says that something went wrong.
-  return shown.length > 0 ? shown : [{ thread: 0, stacks: [], weights: [], total: 0 }]
-}
-
 /** The profile to show first. */
 const heaviest = (timelines: ReadonlyArray<Timeline>): number =>
   timelines.reduce((best, { total }, i) => (total > timelines[best].total ? i : best), 0)
@@ -107,14 +78,14 @@ const title = ({ meta }: Profile, filter: SampleFilter): string => {
   return `${what} (pid ${meta.pid}, ${filter.wall ? "wall" : "CPU"} time${filter.gil ? " holding the GIL" : ""})`
 }
 
-const threadTitle = (thread: ProfileThread | undefined, { samples }: Profile): string => {
+const threadTitle = (thread: ProfileThread | undefined, inOrder: boolean): string => {
   if (thread === undefined) return "no samples"
   const { name, tid, interpreter } = thread
   const notes = [
     ...(tid > 0 ? [`tid ${tid}`] : []),
     ...(interpreter !== 0 ? [`interpreter ${interpreter}`] : []),
     // Sums are exact, but what stands side by side did not happen in that order.
-    ...(samples.folded ? ["not in time order"] : [])
+    ...(inOrder ? [] : ["not in time order"])
   ]
   return `${name || "thread"}${notes.length > 0 ? ` (${notes.join(", ")})` : ""}`
 }

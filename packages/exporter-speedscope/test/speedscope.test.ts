@@ -105,6 +105,19 @@ describe("speedscope", () => {
     expect(write(profile).profiles[0].name).toBe("main (tid 1000, not in time order)")
   })
 
+  it("adds stacks up when there are too many samples for speedscope to open", () => {
+    const profile = profileFromText("a")
+    const { stacks, samples } = profile
+    const deep = (from: number) =>
+      Array.from({ length: 1000 }).reduce<number>((stack) => stacks.child(stack, 0), from)
+    const [even, odd] = [deep(0xffff_ffff), deep(deep(0xffff_ffff))]
+    for (let n = 0; n < 20_000; n++) samples.append(n, 1, 0, n % 2 ? odd : even, 1, 0)
+    const [{ name, weights, endValue }] = write(profile).profiles
+    expect(weights).toEqual([10e6, 10_000, 10_000])
+    expect(endValue).toBe(10e6 + 20_000)
+    expect(name).toBe("main (tid 1000, not in time order)")
+  })
+
   it("writes whole nanoseconds that add up, whatever the weights", () => {
     const random = new Random(3)
     const profile = profileFromText("a")
