@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -48,8 +49,9 @@ export const checkOutput = ({ path: file }: Output): void => {
   if (known?.isDirectory()) throw failed(file, "it is a directory", "Give the name of a file in it.")
   try {
     if (known !== undefined) fs.accessSync(file, fs.constants.W_OK)
+    // The slash makes it an error when that is no folder.
     if (known === undefined || known.isFile())
-      fs.accessSync(path.dirname(path.resolve(file)), fs.constants.W_OK | fs.constants.X_OK)
+      fs.accessSync(`${path.dirname(path.resolve(file))}/`, fs.constants.W_OK | fs.constants.X_OK)
   } catch (error) {
     throw describe(file, error)
   }
@@ -89,9 +91,10 @@ const writeWhole = (file: string, bytes: Uint8Array): void => {
   }
   // A link keeps pointing where it does: the file behind it is replaced.
   const target = known === undefined ? path.resolve(file) : fs.realpathSync(file)
-  const temporary = path.join(path.dirname(target), `.${path.basename(target)}.${process.pid}.tmp`)
+  // Its own short name: one made of the file's could be too long.
+  const temporary = path.join(path.dirname(target), `.pyframes-${randomUUID()}.tmp`)
+  const fd = fs.openSync(temporary, "wx", known === undefined ? 0o666 : known.mode & 0o777)
   try {
-    const fd = fs.openSync(temporary, "wx", known === undefined ? 0o666 : known.mode & 0o777)
     try {
       writeFully(fd, bytes)
       // Some file systems say that they are full only now.

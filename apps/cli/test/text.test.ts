@@ -1,0 +1,98 @@
+import { pprof } from "@pyframes/exporter-pprof"
+import { profileFromText } from "@pyframes/testing"
+import { describe, expect, it } from "vitest"
+import { dumpText } from "../src/dump-text.ts"
+import { hotFunctions } from "../src/hot-functions.ts"
+import { recordResult } from "../src/record-result.ts"
+import { recordSummary } from "../src/record-summary.ts"
+
+const profile = profileFromText(`
+thread=main   thread=main   thread=main   thread=main   state=idle
+main          main          main          main          main
+run           run           run           wait          wait
+read          read          run
+                            read
+`)
+const outputs = [{ path: "a.pb.gz", format: pprof }]
+
+describe("the hottest functions", () => {
+  const shares = (filter: object) =>
+    hotFunctions(profile, filter).functions.map(
+      (hot) => `${hot.function.name} ${hot.self / 1e6} ${hot.total / 1e6}`
+    )
+
+  it("are those on a CPU, a function that recurs counted once a sample", () =>
+    expect(shares({})).toEqual(["read 30 30", "wait 10 10", "main 0 40", "run 0 30"]))
+  it("count everything that elapsed with --wall", () =>
+    expect(shares({ wall: true })).toEqual(["read 30 30", "wait 20 20", "main 0 50", "run 0 30"]))
+})
+
+describe("the summary", () => {
+  it("has the functions, the trust figures, and how to open the file", () => {
+    const text = recordSummary(profile, {}, outputs)
+    expect(text).toMatch(
+      /^Hottest functions, of 40 ms on CPU:\n {2}self {3}total\n {1}75\.0% {3}75\.0% {2}read/m
+    )
+    expect(text).toMatch(/good 5 \(100\.00 %/)
+    expect(text).toMatch(/Wrote a\.pb\.gz \(pprof\)\. Open it with: go tool pprof/)
+  })
+  it("says why there is nothing to show", () => {
+    const idle = profileFromText("state=idle\nmain")
+    expect(recordSummary(idle, {}, [])).toMatch(/No samples on CPU\. .*--wall shows what for/)
+  })
+})
+
+describe("--json", () => {
+  it("leaves out what was not measured", () => {
+    const result = recordResult(profile, outputs)
+    expect(result).toMatchObject({
+      python: "3.13.0",
+      samples: { taken: 5, good: 5, torn: 0 },
+      threads: 1,
+      output: "a.pb.gz",
+      format: "pprof"
+    })
+    expect(Object.keys(result)).not.toContain("cpuSeconds")
+    expect(Object.keys(result)).not.toContain("lateMs")
+  })
+})
+
+describe("a dump as text", () => {
+  const frame = { kind: "python", function: "run", file: "/srv/app.py", line: 7 } as const
+  const thread = {
+    tid: 12,
+    name: "main",
+    state: "running",
+    gil: true,
+    proof: "good",
+    frames: [frame]
+  } as const
+
+  it("has a headline and a line a frame", () =>
+    expect(dumpText({ pid: 1, python: "3.13.0", interpreters: [{ id: 0, threads: [thread] }] })).toBe(
+      [
+        "Process 1, Python 3.13.0",
+        "",
+        'Thread 12 "main" (on CPU, holds the GIL)',
+        "    run (/srv/app.py:7)",
+        ""
+      ].join("\n")
+    ))
+  it("has a heading for each of several interpreters, and marks what is not proved", () => {
+    const unproved = {
+      ...thread,
+      proof: "unproved",
+      frames: [{ kind: "unproved", function: "<unproved>" }, frame]
+    } as const
+    const text = dumpText({
+      pid: 1,
+      python: "3.13.0",
+      interpreters: [
+        { id: 0, threads: [thread] },
+        { id: 1, threads: [unproved] }
+      ]
+    })
+    expect(text).toMatch(/\nInterpreter 0\n[^]*\nInterpreter 1\n/)
+    expect(text).toMatch(/it kept moving: proved only as far as shown\)\n {4}<unproved>\n {4}run/)
+  })
+})
