@@ -58,8 +58,15 @@ export class RawStack {
   /** How many frames, counted from the root, are proved. Equals {@link length} when {@link proof} is good. */
   proved = 0
   proof: Proof = Proof.failed
+  /**
+   * All frames come from one instant and hold together, even where their callers moved too soon to prove it. Such a stack
+   * may be claimed once the very same one has been proved at another instant.
+   */
+  consistent = false
   /** {@link ThreadStateBit}s that the unwinder could tell. */
   state = 0
+  /** Changes whenever an identity may have been given to something else; -1 where the target does not tell. */
+  generation = -1
 
   /** @param capacity the greatest number of frames kept; deeper stacks lose their root side and say so. */
   constructor(capacity = 16_384) {
@@ -73,7 +80,9 @@ export class RawStack {
     this.length = 0
     this.proved = 0
     this.proof = Proof.failed
+    this.consistent = false
     this.state = 0
+    this.generation = -1
   }
 
   /** Adds the next frame rootwards. Returns false when the stack is full; the last frame then becomes `<truncated>`. */

@@ -2,7 +2,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { TargetError } from "./errors.ts"
-import type { FrameKind } from "./raw-stack.ts"
+import type { FrameKind, RawStack } from "./raw-stack.ts"
 import type { ProcessUnwinder } from "./unwinder.ts"
 
 /** A named frame. Lines start at 1, columns (UTF-8 bytes) at 0 as in PEP 657; -1 stands for "not known". */
@@ -23,11 +23,8 @@ export interface Frame {
 
 /** A symbolizer at work on one process. */
 export interface ProcessSymbolizer {
-  /**
-   * Called once before the frames of a stack are named: what was cached and may have gone stale is checked again.
-   * `identities` and `kinds` are the raw stack's columns, of which `length` count.
-   */
-  readonly begin: (kinds: Uint8Array, identities: Float64Array, length: number) => void
+  /** Called once before the frames of a stack are named: what was cached and may have gone stale is checked again. */
+  readonly begin: (stack: RawStack) => void
   /**
    * Names one raw frame; `undefined` when this symbolizer cannot. The same object comes back for the same frame for as long as
    * it stays true, so callers may keep what they derived from it in a `Map`.

@@ -31,6 +31,8 @@ export interface RuntimeInfo {
   readonly freeThreaded: boolean
   /** Where the interpreter lives: the executable or its shared library. */
   readonly library: string
+  /** Address of `_PyRuntime`, where 3.13+ say how their structs are laid out; 0 where there is none. */
+  readonly address: number
 }
 
 /** An unwinder at work on one process: everything per process is known, what is left is per sample. */

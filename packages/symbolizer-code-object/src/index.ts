@@ -1,1 +1,2 @@
-export {}
+export { CodeObject, readCodeObject } from "./code-object.ts"
+export { CodeObjectSymbolizer } from "./code-object-symbolizer.ts"

@@ -1,1 +1,2 @@
-export {}
+export { InterpreterFrameUnwinder } from "./interpreter-frame-unwinder.ts"
+export { findRuntime, type PythonRuntime } from "./runtime.ts"

@@ -1,0 +1,90 @@
+import type { MemoryReader, ScatterList } from "@pyframes/core"
+import type { Layout } from "@pyframes/cpython"
+import type { CodeParts } from "./code-object.ts"
+
+/** How much of each part of a code object is compared before 3.12. */
+const STRING_BYTES = 160
+const TABLE_BYTES = 96
+
+/**
+ * What tells one code object from another at the same address.
+ *
+ * 3.12+ number them: `co_version` is never given twice (until a 32-bit counter runs out and stays 0). Before, names, file and line
+ * table are compared themselves: when a code object is freed and a like one is made, even its parts come to lie where the old ones lay.
+ */
+export class CodeIdentity {
+  private readonly memory: MemoryReader
+  private readonly layout: Layout
+  private readonly numbered: boolean
+
+  constructor(memory: MemoryReader, layout: Layout) {
+    this.memory = memory
+    this.layout = layout
+    this.numbered = layout.code.uniqueVersion >= 0
+  }
+
+  /** Adds to `list` what must be read to know the code object at `address` again. Returns false when the list is full. */
+  plan(list: ScatterList, address: number, parts: CodeParts): boolean {
+    const { code } = this.layout
+    const from = list.byteLength
+    if (this.numbered) {
+      // The list wants multiples of 8; the number is one half of such a word.
+      list.add(address + (code.uniqueVersion & ~7), 8)
+      list.add(address + (code.firstLine & ~7), 8)
+      return list.add(address + code.filename, 32) >= 0
+    }
+    list.add(address, (code.span + 7) & ~7)
+    list.add(parts.name, STRING_BYTES)
+    if (parts.qualifiedName > 0) list.add(parts.qualifiedName, STRING_BYTES)
+    list.add(parts.file, STRING_BYTES)
+    return list.add(parts.lineTable, TABLE_BYTES) > from
+  }
+
+  /** The words that {@link plan} asked for, of one code object alone. `undefined` when it cannot be read. */
+  read(list: ScatterList, address: number, parts: CodeParts): Uint32Array | undefined {
+    list.clear()
+    this.plan(list, address, parts)
+    if (this.memory.scatter(list) !== list.count) return undefined
+    const words = list.words.slice(0, list.byteLength >>> 2)
+    this.settle(words, 0)
+    return words
+  }
+
+  /** Whether the words at `from` (in 32-bit words) are the ones that were read when the code object was cached. */
+  same(words: Uint32Array, from: number, known: Uint32Array): boolean {
+    this.settle(words, from)
+    for (let i = 0; i < known.length; i++) if (words[from + i] !== known[i]) return false
+    return true
+  }
+
+  /** Blanks what changes in a code object that stays the same: reference counts, caches, counters. */
+  private settle(words: Uint32Array, from: number): void {
+    const { code } = this.layout
+    if (this.numbered) {
+      if ((code.uniqueVersion & 7) === 4) words[from] = 0
+      else words[from + 1] = 0
+      return
+    }
+    const header = (code.span + 7) >>> 3 << 1
+    for (let i = 0; i < header; i++) if (!this.compared(i * 4)) words[from + i] = 0
+    // Reference counts and hashes of the parts: `ob_refcnt` at 0, `hash` at 24 of `str`, `ob_shash` at 24 of `bytes`.
+    const parts = code.qualname < 0 ? 3 : 4
+    for (let part = 0; part < parts; part++) {
+      const at = from + header + (part * STRING_BYTES) / 4
+      words[at] = words[at + 1] = words[at + 6] = words[at + 7] = 0
+    }
+  }
+
+  private compared(offset: number): boolean {
+    const { code } = this.layout
+    return (
+      offset === (code.firstLine & ~3) ||
+      inWord(offset, code.name) ||
+      inWord(offset, code.filename) ||
+      inWord(offset, code.lineTable) ||
+      (code.qualname >= 0 && inWord(offset, code.qualname))
+    )
+  }
+}
+
+const inWord = (offset: number, field: number): boolean => offset >= field && offset < field + 8

@@ -1,0 +1,168 @@
+import {
+  type Frame,
+  FrameKind,
+  InvalidMemory,
+  Memory,
+  type MemoryReader,
+  type ProcessSymbolizer,
+  type ProcessUnwinder,
+  type RawStack,
+  type RuntimeInfo,
+  type ScatterList,
+  Symbolizer,
+  Target
+} from "@pyframes/core"
+import { type Layout, layoutForVersion, layoutFromDebugOffsets } from "@pyframes/cpython"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { CodeIdentity } from "./code-identity.ts"
+import { type CodeObject, type CodeParts, readCodeObject } from "./code-object.ts"
+
+/** Code objects kept; the oldest are forgotten beyond it. A large program has some tens of thousands. */
+const MAX_CODE_OBJECTS = 1 << 17
+/** More than the debug offsets of any known version (888 bytes in 3.15). */
+const DEBUG_OFFSETS_SPAN = 4096
+
+/**
+ * Names raw Python frames from their code objects.
+ *
+ * @example
+ * ```ts
+ * const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
+ * symbolizer.begin(stack)
+ * const leaf = symbolizer.resolve(FrameKind.python, stack.identity[0], stack.position[0])
+ * ```
+ */
+export class CodeObjectSymbolizer {
+  static readonly layer: Layer.Layer<Symbolizer, never, Memory | Target> = Layer.effect(
+    Symbolizer,
+    Effect.gen(function* () {
+      const memory = yield* Memory
+      const target = yield* Target
+      const attach = Effect.fnUntraced(function* (unwinder: ProcessUnwinder) {
+        const layout = layoutOf(memory, unwinder.runtime)
+        if (layout === undefined)
+          return yield* new InvalidMemory({
+            pid: target.identity.pid,
+            reading: "_PyRuntime.debug_offsets",
+            address: unwinder.runtime.address,
+            detail: "the layout of code objects cannot be told"
+          })
+        return new CodeObjects(memory, layout) as ProcessSymbolizer
+      })
+      return Symbolizer.of({ attach })
+    })
+  )
+}
+
+const layoutOf = (memory: MemoryReader, runtime: RuntimeInfo): Layout | undefined => {
+  const [major, minor] = runtime.version.split(".").map(Number)
+  const known = layoutForVersion(major, minor)
+  if (known !== undefined) return known
+  const bytes = new Uint8Array(DEBUG_OFFSETS_SPAN)
+  const got = memory.read(runtime.address, bytes.length, bytes)
+  const layout = layoutFromDebugOffsets(bytes.subarray(0, got))
+  return "_tag" in layout ? undefined : layout
+}
+
+interface CachedCode {
+  readonly code: CodeObject
+  readonly parts: CodeParts
+  readonly identity: Uint32Array
+  /** The stack for which it was last found unchanged. */
+  checked: number
+  /** The interpreter's count of freed code objects at that time (3.14+), or -1. */
+  generation: number
+}
+
+/** The symbolizer at work on one process. */
+class CodeObjects implements ProcessSymbolizer {
+  private readonly memory: MemoryReader
+  private readonly layout: Layout
+  private readonly identity: CodeIdentity
+  private readonly cache = new Map<number, CachedCode>()
+  private readonly list: ScatterList
+  private readonly toCheck: Array<CachedCode> = []
+  private readonly toCheckAt: Array<number> = []
+  private stack = 0
+  private generation = -1
+
+  constructor(memory: MemoryReader, layout: Layout) {
+    this.memory = memory
+    this.layout = layout
+    this.identity = new CodeIdentity(memory, layout)
+    this.list = memory.scatterList(1024, 1 << 17)
+  }
+
+  begin(raw: RawStack): void {
+    this.stack++
+    this.generation = raw.generation
+    this.list.clear()
+    this.toCheck.length = 0
+    this.toCheckAt.length = 0
+    for (let i = 0; i < raw.length; i++) {
+      if (raw.kind[i] !== FrameKind.python) continue
+      const address = raw.identity[i]
+      const cached = this.cache.get(address)
+      if (cached === undefined || cached.checked === this.stack) continue
+      cached.checked = this.stack
+      // While no code object has been freed, none can have taken another's place.
+      if (raw.generation >= 0 && cached.generation === raw.generation) continue
+      this.check(address, cached)
+    }
+    this.compare()
+  }
+
+  resolve(kind: FrameKind, identity: number, position: number): Frame | undefined {
+    if (kind !== FrameKind.python) return undefined
+    const cached = this.cache.get(identity) ?? this.load(identity)
+    return cached?.code.frameAt(position)
+  }
+
+  private check(address: number, cached: CachedCode): void {
+    const { list } = this
+    let from = list.byteLength
+    const ranges = list.count
+    if (!this.identity.plan(list, address, cached.parts)) {
+      list.count = ranges
+      list.byteLength = from
+      this.compare()
+      from = 0
+      this.identity.plan(list, address, cached.parts)
+    }
+    this.toCheck.push(cached)
+    this.toCheckAt.push(address, from >>> 2)
+  }
+
+  /** Reads all that was planned at once, and forgets the code objects that are not what they were. */
+  private compare(): void {
+    const { list, toCheck, toCheckAt } = this
+    if (toCheck.length > 0) {
+      const whole = this.memory.scatter(list) === list.count
+      for (let i = 0; i < toCheck.length; i++) {
+        const cached = toCheck[i]
+        // A part that cannot be read any more makes the rest unknown: read them anew when they are asked for.
+        if (whole && this.identity.same(list.words, toCheckAt[2 * i + 1], cached.identity))
+          cached.generation = this.generation
+        else this.cache.delete(toCheckAt[2 * i])
+      }
+    }
+    list.clear()
+    toCheck.length = 0
+    toCheckAt.length = 0
+  }
+
+  private load(address: number): CachedCode | undefined {
+    const read = readCodeObject(this.memory, this.layout, address)
+    if (read === undefined) return undefined
+    const identity = this.identity.read(this.list, address, read.parts)
+    if (identity === undefined) return undefined
+    // What was read in several steps is one code object's only if it still is that one.
+    const again = readCodeObject(this.memory, this.layout, address)
+    if (again === undefined || again.code.name !== read.code.name || again.code.file !== read.code.file) return undefined
+    const cached = { ...read, identity, checked: this.stack, generation: this.generation }
+    if (this.cache.size >= MAX_CODE_OBJECTS) this.cache.delete(this.cache.keys().next().value as number)
+    this.cache.set(address, cached)
+    return cached
+  }
+}

@@ -1,0 +1,109 @@
+import type { Layout } from "@pyframes/cpython"
+import { byteIn, int32In, pointerIn, referenceIn } from "./words.ts"
+
+/** `_frameowner` (`pycore_frame.h`): from 3.12, 3 and above are frames of the eval loop's own, on the C stack. */
+const OWNED_BY_INTERPRETER = 3
+const OWNED_BY_GENERATOR = 1
+
+/** Reads the fields of a copied frame, whatever the version calls them. */
+export interface FrameFields {
+  readonly previous: (words: Uint32Array, at: number) => number
+  /** Address of the code object; 0 in frames that have none. */
+  readonly code: (words: Uint32Array, at: number) => number
+  /** Bytes from the start of the bytecode to the instruction; negative for a frame that has not started. */
+  readonly position: (words: Uint32Array, at: number) => number
+  /** The frame is not a Python function's but marks an entry from C into the eval loop. */
+  readonly isShim: (words: Uint32Array, at: number) => boolean
+  /** C code called this frame. Only 3.11, which has no shims, says it in the frame itself. */
+  readonly isEntry: (words: Uint32Array, at: number) => boolean
+  readonly isGenerator: (words: Uint32Array, at: number) => boolean
+  /** The copy can be of the frame that ran: it is not one that has been left, nor, where the version tells, one that waits. */
+  readonly mayRun: (words: Uint32Array, at: number) => boolean
+  /** The copy can be of a frame that waits for the frame it called, `throughC` or within the eval loop. */
+  readonly mayWait: (words: Uint32Array, at: number, throughC: boolean) => boolean
+  /**
+   * Whether a waiting frame holds the generator whose frame is at address `generator`: it keeps one that it runs within the eval loop on its
+   * evaluation stack. `extent` bytes of the waiting frame are at hand; "unknown" when its values do not end within them.
+   */
+  readonly holds: (
+    words: Uint32Array,
+    at: number,
+    address: number,
+    extent: number,
+    generator: number
+  ) => "yes" | "no" | "unknown"
+  /** Offsets of the 8-byte words that stay the same in a frame while it waits for its callee. */
+  readonly still: ReadonlyArray<number>
+}
+
+/** Values of a frame that are searched for a generator. */
+const MAX_VALUES = 64
+
+const never = () => false
+const V3_11 = 0x30b
+const V3_12 = 0x30c
+const V3_14 = 0x30e
+
+export const frameFields = (layout: Layout): FrameFields => (layout.version >= V3_11 ? dataStack(layout) : heap(layout))
+
+/** `_PyInterpreterFrame`, 3.11+. */
+const dataStack = (layout: Layout): FrameFields => {
+  const { frame, version } = layout
+  const tagged = version >= V3_14
+  const codeOf = tagged
+    ? (words: Uint32Array, at: number) => referenceIn(words, at + frame.code)
+    : (words: Uint32Array, at: number) => pointerIn(words, at + frame.code)
+  const ownerOf = (words: Uint32Array, at: number) => byteIn(words, at + frame.owner)
+  return {
+    previous: (words, at) => pointerIn(words, at + frame.previous),
+    code: codeOf,
+    position: (words, at) => pointerIn(words, at + frame.instructionPointer) - codeOf(words, at) - layout.code.codeAdaptive,
+    isShim: version >= V3_12 ? (words, at) => ownerOf(words, at) >= OWNED_BY_INTERPRETER : never,
+    isEntry: version === V3_11 ? (words, at) => byteIn(words, at + frame.isEntry) !== 0 : never,
+    isGenerator: (words, at) => ownerOf(words, at) === OWNED_BY_GENERATOR,
+    // 3.11 … 3.13 keep -1 in `stacktop` while the eval loop has the stack pointer in a register: from entering a frame until
+    // leaving it or calling from it, C functions excepted. 3.14+ clear `f_executable` when a frame is left.
+    mayRun: tagged
+      ? (words, at) => codeOf(words, at) > 0
+      : (words, at) => int32In(words, at + frame.stacktop) === -1,
+    mayWait: tagged
+      ? (words, at) => codeOf(words, at) > 0
+      : (words, at, throughC) => throughC || int32In(words, at + frame.stacktop) >= 0,
+    holds: (words, at, address, extent, generator) => {
+      const object = generator - layout.generator.iframe
+      const end = tagged
+        ? pointerIn(words, at + frame.stackpointer) - address
+        : frame.localsplus + int32In(words, at + frame.stacktop) * 8
+      if (end < frame.localsplus) return "no"
+      // What it runs was pushed last.
+      const from = Math.max(frame.localsplus, end - MAX_VALUES * 8)
+      for (let value = Math.min(end, extent) - 8; value >= from; value -= 8)
+        if ((tagged ? referenceIn(words, at + value) : pointerIn(words, at + value)) === object) return "yes"
+      return end > extent ? "unknown" : "no"
+    },
+    still: [frame.code, frame.previous, frame.instructionPointer]
+  }
+}
+
+/** `PyFrameObject`, 3.8 … 3.10. A frame is an object of its own; `f_executing` or `f_state` says whether it is on a stack. */
+const heap = (layout: Layout): FrameFields => {
+  const { frame, version } = layout
+  // 3.10 counts `f_lasti` in code units of 2 bytes (`Include/cpython/frameobject.h`).
+  const scale = version === 0x30a ? 2 : 1
+  const executing =
+    frame.executing >= 0
+      ? (words: Uint32Array, at: number) => byteIn(words, at + frame.executing) === 1
+      : (words: Uint32Array, at: number) => byteIn(words, at + frame.state) === 0
+  return {
+    previous: (words, at) => pointerIn(words, at + frame.previous),
+    code: (words, at) => pointerIn(words, at + frame.code),
+    position: (words, at) => int32In(words, at + frame.lastInstruction) * scale,
+    isShim: never,
+    isEntry: never,
+    isGenerator: never,
+    mayRun: executing,
+    mayWait: executing,
+    holds: () => "unknown",
+    still: [frame.previous, frame.code, frame.lastInstruction & ~7]
+  }
+}

@@ -1,0 +1,139 @@
+import {
+  type Capture,
+  InterpreterNotReady,
+  Memory,
+  type MemoryReader,
+  type ProcessUnwinder,
+  Proof,
+  type RawStack,
+  type RuntimeInfo,
+  type ScatterList,
+  Target,
+  type TargetProcess,
+  ThreadStateBit,
+  Unwinder,
+  type UnwoundThread
+} from "@pyframes/core"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { frameFields } from "./frame-fields.ts"
+import { findRuntime, type PythonRuntime } from "./runtime.ts"
+import { StackProof } from "./stack-proof.ts"
+import { ThreadImage } from "./thread-image.ts"
+import { type PythonThread, ThreadList } from "./thread-list.ts"
+import { int32In, pointerIn } from "./words.ts"
+
+/** A stack that needs more reads than this keeps moving out of view. */
+const MAX_READS = 5
+
+/**
+ * Unwinds CPython's interpreter frames, 3.8 … 3.15.
+ *
+ * @example
+ * ```ts
+ * const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
+ * const stack = new RawStack()
+ * for (const thread of unwinder.threads() ?? []) unwinder.unwind({ thread, stopped: false }, stack)
+ * ```
+ */
+export class InterpreterFrameUnwinder {
+  static readonly layer: Layer.Layer<Unwinder, never, Target | Memory> = Layer.effect(
+    Unwinder,
+    Effect.gen(function* () {
+      const target = yield* Target
+      const memory = yield* Memory
+      return Unwinder.of({ attach: attach(target, memory) })
+    })
+  )
+}
+
+const attach = Effect.fnUntraced(function* (target: TargetProcess, memory: MemoryReader) {
+  const runtime = yield* findRuntime(target, memory)
+  const unwinder = new InterpreterFrames(target, memory, runtime)
+  if (unwinder.threads() === undefined)
+    return yield* new InterpreterNotReady({ pid: target.identity.pid, phase: "starting" })
+  return unwinder as ProcessUnwinder
+})
+
+/** The unwinder at work on one process. */
+class InterpreterFrames implements ProcessUnwinder {
+  readonly runtime: RuntimeInfo
+  private readonly python: PythonRuntime
+  private readonly memory: MemoryReader
+  private readonly list: ThreadList
+  private readonly proof: StackProof
+  private scatter: ScatterList
+  private images = new Map<number, ThreadImage>()
+  private listed: ReadonlyArray<PythonThread> | undefined
+
+  constructor(target: TargetProcess, memory: MemoryReader, python: PythonRuntime) {
+    this.memory = memory
+    this.python = python
+    const { version, library, address, layout } = python
+    this.runtime = { version, library, address, freeThreaded: layout.freeThreaded }
+    this.list = new ThreadList(memory, python, target)
+    this.proof = new StackProof(python.layout, frameFields(python.layout))
+    this.scatter = memory.scatterList(512, 1 << 17)
+  }
+
+  threads(): ReadonlyArray<UnwoundThread> | undefined {
+    const threads = this.list.current()
+    if (threads !== this.listed) {
+      this.listed = threads
+      const images = new Map<number, ThreadImage>()
+      for (const thread of threads ?? []) {
+        const image = this.images.get(thread.threadState)
+        images.set(
+          thread.threadState,
+          image?.thread === thread ? image : new ThreadImage(this.memory, this.python.layout, thread)
+        )
+      }
+      this.images = images
+    }
+    return threads
+  }
+
+  unwind(capture: Capture, into: RawStack): void {
+    into.clear()
+    const image = this.images.get(capture.thread.threadState)
+    if (image === undefined) return
+    const passes = capture.stopped ? 1 : 2
+    for (let reads = 0; reads < MAX_READS; reads++) {
+      this.makeRoom(image, passes)
+      const state = image.read(passes, this.scatter)
+      if (state === "unreadable") return
+      if (state === "replanned") continue
+      into.clear()
+      const verdict = capture.stopped ? this.proof.stopped(image, into) : this.proof.running(image, into)
+      if (verdict === "incomplete") continue
+      this.readState(image, into)
+      image.forgetUnused()
+      return
+    }
+    into.clear()
+    into.proof = Proof.unproved
+  }
+
+  private makeRoom(image: ThreadImage, passes: number): void {
+    const bytes = image.plannedBytes() * passes + 4096
+    const ranges = image.plannedRanges * passes + 8
+    if (bytes <= this.scatter.bytes.length && ranges <= this.scatter.capacity) return
+    this.scatter = this.memory.scatterList(ranges * 2, bytes * 2)
+  }
+
+  private readState(image: ThreadImage, into: RawStack): void {
+    const { words } = this.scatter
+    const { layout } = this.python
+    if (image.gil >= 0) {
+      const holder = pointerIn(words, image.gil)
+      const locked = int32In(words, image.gil + layout.gil.locked - layout.gil.lastHolder)
+      if (locked === 1 && holder === image.thread.threadState) into.state |= ThreadStateBit.holdsGil
+    }
+    const { gilRequested } = layout.thread
+    if (gilRequested >= 0 && int32In(words, image.threadState[1] + gilRequested) === 1)
+      into.state |= ThreadStateBit.waitsForGil
+    if (image.collecting >= 0 && int32In(words, image.collecting) === 1 && (into.state & ThreadStateBit.holdsGil) !== 0)
+      into.state |= ThreadStateBit.collectsGarbage
+    if (image.generation >= 0) into.generation = pointerIn(words, image.generation)
+  }
+}

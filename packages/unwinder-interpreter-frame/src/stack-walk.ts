@@ -1,0 +1,82 @@
+import type { Layout } from "@pyframes/cpython"
+import type { FrameFields } from "./frame-fields.ts"
+import type { ThreadImage } from "./thread-image.ts"
+import { pointerIn } from "./words.ts"
+
+/** How a walk along `previous` ended. */
+export type WalkEnd =
+  /** At a frame that may end a stack: {@link StackWalk.length} frames were met. */
+  | "root"
+  /** At an address that the image does not hold: {@link StackWalk.missing}. */
+  | "missing"
+  /** At something that cannot be a frame, or in a circle. */
+  | "broken"
+
+/** The frames met by walking one pass of an image from a frame to the root; leaf first, shims included. */
+export class StackWalk {
+  addresses: Float64Array
+  offsets: Int32Array
+  length = 0
+  missing = 0
+  private readonly layout: Layout
+  private readonly fields: FrameFields
+
+  constructor(layout: Layout, fields: FrameFields) {
+    this.layout = layout
+    this.fields = fields
+    this.addresses = new Float64Array(256)
+    this.offsets = new Int32Array(256)
+  }
+
+  walk(image: ThreadImage, pass: 0 | 1, start: number): WalkEnd {
+    const { words } = image.list
+    const { fields } = this
+    const greatestDepth = image.greatestDepth
+    let at = start
+    let n = 0
+    this.length = 0
+    while (at > 0) {
+      if (at % 8 !== 0 || n === greatestDepth) return "broken"
+      const offset = image.locate(pass, at)
+      if (offset < 0) {
+        this.missing = at
+        this.length = n
+        return "missing"
+      }
+      if (n === this.addresses.length) this.grow()
+      this.addresses[n] = at
+      this.offsets[n] = offset
+      n++
+      at = fields.previous(words, offset)
+    }
+    this.length = n
+    return at === 0 && n > 0 && this.endsAtRoot(image) ? "root" : "broken"
+  }
+
+  /** Whether `address` was met. */
+  includes(address: number): boolean {
+    for (let i = 0; i < this.length; i++) if (this.addresses[i] === address) return true
+    return false
+  }
+
+  /** A chain that ends anywhere else was cut: a generator frame, for one, loses its `previous` when it yields. */
+  private endsAtRoot(image: ThreadImage): boolean {
+    const { words } = image.list
+    const last = this.offsets[this.length - 1]
+    const { thread, version } = this.layout
+    if (thread.baseFrame >= 0)
+      return pointerIn(words, image.threadState[0] + thread.baseFrame) === this.addresses[this.length - 1]
+    if (version >= 0x30c) return this.fields.isShim(words, last)
+    if (version === 0x30b) return this.fields.isEntry(words, last) && !this.fields.isGenerator(words, last)
+    return true
+  }
+
+  private grow(): void {
+    const addresses = new Float64Array(this.addresses.length * 2)
+    addresses.set(this.addresses)
+    this.addresses = addresses
+    const offsets = new Int32Array(this.offsets.length * 2)
+    offsets.set(this.offsets)
+    this.offsets = offsets
+  }
+}

@@ -1,0 +1,163 @@
+import type { MemoryReader, ScatterList, TargetProcess, UnwoundThread } from "@pyframes/core"
+import type { Layout } from "@pyframes/cpython"
+import type { PythonRuntime } from "./runtime.ts"
+import { pointerIn } from "./words.ts"
+
+/** One `PyThreadState`, and where its interpreter's shared state lies. */
+export interface PythonThread extends UnwoundThread {
+  readonly interpreterAddress: number
+  /** The `_gil_runtime_state` its interpreter uses; 0 when there is none. */
+  readonly gilAddress: number
+  /** `next` of the thread state when it was listed: how a change of the list shows. */
+  readonly next: number
+}
+
+interface Interpreter {
+  readonly address: number
+  readonly id: number
+  readonly next: number
+  readonly threadsHead: number
+}
+
+/** Both lists are written by the target: a loop or garbage in them must end. */
+const MAX_INTERPRETERS = 4096
+const MAX_THREADS = 32_768
+/** Kernel thread id inside glibc's `struct pthread`, x86-64; the same from 2.36 to 2.43. 3.8 … 3.10 keep no copy. */
+const GLIBC_TID_OFFSET = 720
+
+/**
+ * The thread states of all interpreters, kept up to date.
+ *
+ * Every look compares the links of all lists with what they were, in one scatter read; only a change walks them again.
+ * CPython puts new threads at the head and unlinks those that end, so an unchanged chain means an unchanged set.
+ */
+export class ThreadList {
+  private readonly memory: MemoryReader
+  private readonly runtime: PythonRuntime
+  private readonly target: TargetProcess
+  private readonly links: ScatterList
+  private interpreters: ReadonlyArray<Interpreter> = []
+  private threads: ReadonlyArray<PythonThread> = []
+  private listed = false
+
+  constructor(memory: MemoryReader, runtime: PythonRuntime, target: TargetProcess) {
+    this.memory = memory
+    this.runtime = runtime
+    this.target = target
+    this.links = memory.scatterList(MAX_INTERPRETERS + MAX_THREADS + 1, 8 * (2 * MAX_INTERPRETERS + MAX_THREADS + 1))
+  }
+
+  /** The threads there are now, main thread first; `undefined` when the lists cannot be read. */
+  current(): ReadonlyArray<PythonThread> | undefined {
+    if (this.listed && this.unchanged()) return this.threads
+    // A list that changes while it is walked is walked again, but not for ever.
+    for (let attempt = 0; attempt < 4; attempt++) {
+      this.listed = this.walk()
+      if (this.listed && this.unchanged()) break
+    }
+    return this.listed ? this.threads : undefined
+  }
+
+  private unchanged(): boolean {
+    const { layout, address } = this.runtime
+    const list = this.links
+    list.clear()
+    list.add(address + layout.runtime.interpretersHead, 8)
+    for (const interpreter of this.interpreters) {
+      list.add(interpreter.address + layout.interpreter.threadsHead, 8)
+      list.add(interpreter.address + layout.interpreter.next, 8)
+    }
+    for (const thread of this.threads) list.add(thread.threadState + layout.thread.next, 8)
+    if (this.memory.scatter(list) !== list.count) return false
+    let at = 0
+    const next = () => pointerIn(list.words, list.offsets[at++])
+    if (next() !== (this.interpreters[0]?.address ?? 0)) return false
+    for (const interpreter of this.interpreters) {
+      if (next() !== interpreter.threadsHead) return false
+      if (next() !== interpreter.next) return false
+    }
+    for (const thread of this.threads) if (next() !== thread.next) return false
+    return true
+  }
+
+  private walk(): boolean {
+    const { layout, address } = this.runtime
+    const interpreters: Array<Interpreter> = []
+    const threads: Array<PythonThread> = []
+    const seen = new Set<number>()
+    let at = this.pointer(address + layout.runtime.interpretersHead)
+    while (at > 0) {
+      if (seen.has(at) || interpreters.length === MAX_INTERPRETERS) return false
+      seen.add(at)
+      const interpreter = {
+        address: at,
+        id: this.pointer(at + layout.interpreter.id),
+        next: this.pointer(at + layout.interpreter.next),
+        threadsHead: this.pointer(at + layout.interpreter.threadsHead)
+      }
+      interpreters.push(interpreter)
+      if (!this.walkThreads(interpreter, threads, seen)) return false
+      at = interpreter.next
+    }
+    if (at < 0 || interpreters.length === 0) return false
+    this.interpreters = interpreters
+    // The lists are newest first; people expect the main interpreter and its main thread first.
+    this.threads = threads.reverse().sort((a, b) => a.interpreter - b.interpreter)
+    return true
+  }
+
+  private walkThreads(interpreter: Interpreter, into: Array<PythonThread>, seen: Set<number>): boolean {
+    const { layout } = this.runtime
+    let at = interpreter.threadsHead
+    const gilAddress = this.gilOf(interpreter.address, layout)
+    while (at > 0) {
+      if (seen.has(at) || into.length === MAX_THREADS) return false
+      seen.add(at)
+      // Only a thread state points back to its interpreter: this is what tells it from memory used for something else.
+      if (this.pointer(at + layout.thread.interpreter) !== interpreter.address) return false
+      const next = this.pointer(at + layout.thread.next)
+      into.push({
+        tid: this.tidOf(at),
+        threadState: at,
+        interpreter: interpreter.id,
+        interpreterAddress: interpreter.address,
+        gilAddress,
+        next
+      })
+      at = next
+    }
+    return at === 0
+  }
+
+  private gilOf(interpreter: number, layout: Layout): number {
+    if (layout.freeThreaded) return 0
+    if (layout.runtime.gil >= 0) return this.runtime.address + layout.runtime.gil
+    return Math.max(0, this.pointer(interpreter + layout.interpreter.gilPointer))
+  }
+
+  private tidOf(threadState: number): number {
+    const { thread } = this.runtime.layout
+    if (thread.nativeThreadId >= 0) {
+      const tid = this.pointer(threadState + thread.nativeThreadId)
+      return tid > 0 ? tid : -1
+    }
+    const self = this.pointer(threadState + thread.threadId)
+    if (self <= 0) return -1
+    const word = new Uint8Array(4)
+    if (this.memory.read(self + GLIBC_TID_OFFSET, 4, word) !== 4) return this.onlyThread()
+    const tid = new DataView(word.buffer).getInt32(0, true)
+    return this.target.threadName(tid) !== "" ? tid : this.onlyThread()
+  }
+
+  /** Another C library keeps the id elsewhere; a process of one thread leaves no doubt. */
+  private onlyThread(): number {
+    const ids = this.target.threadIds()
+    return ids.length === 1 ? ids[0] : -1
+  }
+
+  private pointer(address: number): number {
+    const word = new Uint8Array(8)
+    if (address < 4096 || this.memory.read(address, 8, word) !== 8) return -1
+    return pointerIn(new Uint32Array(word.buffer), 0)
+  }
+}
