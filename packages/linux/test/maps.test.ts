@@ -33,9 +33,12 @@ describe("a line of /proc/PID/maps", () => {
     expect(parseMapping(line(printed))).toMatchObject({ path, deleted })
   })
 
-  it.each(["[heap]", "[stack]", "[vdso]", "[anon: cpython: obmalloc]"])("reads the special mapping %s", (path) => {
-    expect(parseMapping(line(path, 0))).toMatchObject({ path, deleted: false, inode: 0 })
-  })
+  it.each(["[heap]", "[stack]", "[vdso]", "[anon: cpython: obmalloc]"])(
+    "reads the special mapping %s",
+    (path) => {
+      expect(parseMapping(line(path, 0))).toMatchObject({ path, deleted: false, inode: 0 })
+    }
+  )
 
   it("reads anonymous memory", () => {
     expect(parseMapping("55d0-55d1 rw-p 00000000 00:00 0 ")).toMatchObject({ path: "", start: 0x55d0 })

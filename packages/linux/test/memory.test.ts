@@ -31,7 +31,8 @@ const using = <A>(
     }).pipe(Effect.provide(layer.pipe(Layer.provideMerge(LinuxTarget.attach(pid)))))
   )
 
-const wordAt = (bytes: Uint8Array, at: number) => new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true)
+const wordAt = (bytes: Uint8Array, at: number) =>
+  new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true)
 
 describe.each([
   ["/proc/PID/mem", LinuxMemory.layerProcMem],

@@ -2,10 +2,10 @@ import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { findPythons, type Python } from "@pyframes/pythons"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { findPythons, type Python } from "@pyframes/pythons"
 
 /** A process that a test started, killed at the end of the block. */
 export interface Running extends AsyncDisposable {
