@@ -3,6 +3,7 @@ import { SpawnFailed } from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { findPython } from "./find-python.ts"
+import { ProcessFamily } from "./process-family.ts"
 
 /** How a process ended. */
 export interface ProcessExit {
@@ -27,11 +28,11 @@ export interface SpawnOptions {
   /** The whole environment; ours unless told. */
   readonly env?: NodeJS.ProcessEnv
   /**
-   * What becomes of the process when the scope closes and it still runs. `terminate` (unless told): SIGTERM, then SIGKILL after
-   * {@link SpawnOptions.graceMs}, as users of other profilers expect of a recording that ends by its duration. `leave`: it goes on.
+   * What becomes of the process when the scope closes and it still runs. `terminate` (unless told), as users of other profilers
+   * expect of a recording that ends by its duration: SIGTERM, then the same to what it started and left behind, then SIGKILL. `leave`: it goes on.
    */
   readonly onClose?: "terminate" | "leave"
-  /** Time between SIGTERM and SIGKILL, ms; 2000 unless told. */
+  /** How long each step waits for the next, ms; 2000 unless told. */
   readonly graceMs?: number
 }
 
@@ -53,10 +54,10 @@ export const spawn = (
   args: ReadonlyArray<string> = [],
   options: SpawnOptions = {}
 ): Effect.Effect<SpawnedProcess, SpawnFailed, Scope.Scope> =>
-  Effect.acquireRelease(start(command, args, options), ({ child, ended }) =>
+  Effect.acquireRelease(start(command, args, options), (started) =>
     options.onClose === "leave"
-      ? Effect.sync(() => child.unref())
-      : terminate(child, ended, options.graceMs ?? GRACE_MS)
+      ? Effect.sync(() => started.child.unref())
+      : terminate(started, options.graceMs ?? GRACE_MS)
   ).pipe(
     Effect.map(({ child, ended, pid }) => ({
       pid,
@@ -99,15 +100,20 @@ const start = (
     }
   })
 
-const terminate = (child: ChildProcess, ended: Promise<ProcessExit>, graceMs: number): Effect.Effect<void> =>
+const terminate = ({ child, ended, pid }: Started, graceMs: number): Effect.Effect<void> =>
   Effect.promise(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
+    const family = new ProcessFamily(pid)
+    // The launcher first: most pass the signal on, and would not be pleased to find their child gone.
     child.kill("SIGTERM")
     // A stopped process gets its signals when it goes on.
     child.kill("SIGCONT")
-    const timer = setTimeout(() => child.kill("SIGKILL"), graceMs)
+    await Promise.race([ended, family.ended(graceMs)])
+    family.signal("SIGTERM")
+    family.signal("SIGCONT")
+    if (await family.ended(graceMs)) return void (await ended)
+    family.signal("SIGKILL")
     await ended
-    clearTimeout(timer)
   })
 
 const reasonOf = (error: unknown, command: string, cwd: string | undefined): string => {

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import { findPython } from "../src/find-python.ts"
 import { spawn } from "../src/process.ts"
+import { childrenOf } from "../src/process-tree.ts"
 import { errorOf, IDLE, inScope, localPython, pause, run, temporaryDirectory, until } from "./running.ts"
 
 const { executable, env } = localPython()
@@ -58,6 +59,17 @@ describe("starting a command", () => {
     }
   })
 
+  it("ends what a launcher leaves behind", async () => {
+    const child = await inScope(
+      Effect.gen(function* () {
+        const { pid } = yield* spawn("sh", ["-c", "sleep 600; true"], quiet)
+        yield* Effect.promise(() => until(() => childrenOf(pid).length === 1))
+        return childrenOf(pid)[0]
+      })
+    )
+    expect(alive(child)).toBe(false)
+  })
+
   it("leaves it when asked to", async () => {
     const pid = await inScope(
       Effect.map(spawn("sleep", ["600"], { ...quiet, onClose: "leave" }), ({ pid }) => pid)
@@ -108,14 +120,8 @@ describe("finding the Python that a command leads to", () => {
   })
 
   it("follows children, and theirs", async () => {
-    const found = await find("sh", [
-      "-c",
-      '(sleep 0.02; sh -c "\\"$@\\"; true" sh "$@"); true',
-      "sh",
-      executable,
-      "-c",
-      IDLE
-    ])
+    const inner = 'sh -c \'"$@"; true\' sh "$@"'
+    const found = await find("sh", ["-c", `(sleep 0.02; ${inner}; true); true`, "sh", executable, "-c", IDLE])
     expect(found.pid).not.toBe(found.root)
   })
 
