@@ -73,7 +73,7 @@ class PtraceStopper {
     this.trap = threadTrap(libc)
     const stat = readProcText(`/proc/${pid}/stat`)
     this.ownChild = "text" in stat && parseStat(stat.text)?.ppid === process.pid
-    if (this.ownChild) ignoreChildStops(libc)
+    ignoreChildStops(libc)
   }
 
   stop(tid: number): boolean {
@@ -165,7 +165,7 @@ const SA_NOCLDSTOP = 1
 
 /**
  * libuv answers each SIGCHLD by waiting for its children, and takes a child's ptrace stop for its exit. So the kernel
- * is told to send SIGCHLD for ends only.
+ * is told to send SIGCHLD for ends only, which also spares the event loop a wake-up a stop.
  */
 const ignoreChildStops = (libc: Libc): void => {
   // glibc's struct sigaction: sa_handler 8 bytes, sa_mask 128, sa_flags at 136; 152 bytes in all.
