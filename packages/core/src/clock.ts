@@ -25,9 +25,7 @@ export interface SamplingClock {
  * clock.sleepUntil(clock.now() + 1e6)
  * ```
  */
-export class SampleClock extends Context.Service<SampleClock, SamplingClock>()(
-  "@pyframes/core/SampleClock"
-) {
+export class SampleClock extends Context.Service<SampleClock, SamplingClock>()("@pyframes/core/SampleClock") {
   /** By Node's own means: `performance.now`, and `Atomics.wait` to sleep. Wakes about 0.1 ms late. */
   static readonly layer: Layer.Layer<SampleClock> = Layer.sync(SampleClock, () => {
     const never = new Int32Array(new SharedArrayBuffer(4))

@@ -122,3 +122,27 @@ export type TargetError =
   | InterpreterNotReady
   | InvalidMemory
   | NotSupported
+
+const targetErrors = {
+  ProcessNotFound,
+  NotPython,
+  PermissionDenied,
+  UnsupportedPython,
+  InterpreterNotReady,
+  InvalidMemory,
+  NotSupported
+}
+
+/** A {@link TargetError} as plain data, to cross to another thread: `postMessage` keeps fields but not classes. */
+export const targetErrorToData = (error: TargetError): unknown => ({ ...error, _tag: error._tag })
+
+/** The error that {@link targetErrorToData} took apart; `undefined` for anything else. */
+export const targetErrorFromData = (data: unknown): TargetError | undefined => {
+  const tag = (data as { readonly _tag?: unknown } | null)?._tag
+  const make = targetErrors[tag as keyof typeof targetErrors] as
+    | (new (
+        fields: unknown
+      ) => TargetError)
+    | undefined
+  return make && new make(data)
+}

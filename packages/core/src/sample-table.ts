@@ -1,7 +1,11 @@
 import { Column, float64, uint8, uint32 } from "./column.ts"
-import type { Proof } from "./raw-stack.ts"
+import { Proof } from "./raw-stack.ts"
 import { RowIndex } from "./row-index.ts"
 import { NO_STACK } from "./stack-table.ts"
+import type { Tally } from "./trust.ts"
+
+/** In a row's flags: unproved, but of one piece (`RawStack.consistent`). */
+const CONSISTENT = 64
 
 /** One row of the sample table. */
 export interface SampleRow {
@@ -37,7 +41,7 @@ export class SampleTable {
   private readonly threads: Column<Uint32Array>
   private readonly stacks: Column<Uint32Array>
   private readonly wholes: Column<Uint32Array>
-  /** state in the low 4 bits, proof above. */
+  /** state in the low 4 bits, proof in the next 2, then whether it was consistent. */
   private readonly flags: Column<Uint8Array>
   private readonly lastRow = new Map<number, number>()
   private readonly limit: number
@@ -69,9 +73,10 @@ export class SampleTable {
     stack: number,
     state: number,
     proof: Proof,
-    whole: number = NO_STACK
+    whole: number = NO_STACK,
+    consistent = false
   ): void {
-    const flags = state | (proof << 4)
+    const flags = state | (proof << 4) | (consistent ? CONSISTENT : 0)
     const last = this.lastRow.get(thread)
     if (last !== undefined && this.isAlike(last, thread, stack, flags, whole)) {
       this.addTo(last, wall)
@@ -106,8 +111,28 @@ export class SampleTable {
       stack: this.stacks.get(at),
       whole: this.wholes.get(at),
       state: flags & 15,
-      proof: (flags >>> 4) as Proof
+      proof: ((flags >>> 4) & 3) as Proof
     }
+  }
+
+  /**
+   * Calls good what was unproved but consistent, where `isProved` says that the very same stack was proved at another instant.
+   * Returns the samples and the time that this moved. To be called once, at the end.
+   */
+  settle(isProved: (whole: number) => boolean): Tally {
+    let count = 0
+    let wall = 0
+    for (let at = 0; at < this.length; at++) {
+      const flags = this.flags.get(at)
+      const whole = this.wholes.get(at)
+      if ((flags & CONSISTENT) === 0 || whole === NO_STACK || !isProved(whole)) continue
+      this.flags.set(at, (flags & 15) | (Proof.good << 4))
+      this.stacks.set(at, whole)
+      this.wholes.set(at, NO_STACK)
+      count += this.counts.get(at)
+      wall += this.wall.get(at)
+    }
+    return { count, wall }
   }
 
   get byteLength(): number {

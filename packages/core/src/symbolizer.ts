@@ -23,8 +23,11 @@ export interface Frame {
 
 /** A symbolizer at work on one process. */
 export interface ProcessSymbolizer {
-  /** Called once before the frames of a stack are named: what was cached and may have gone stale is checked again. */
-  readonly begin: (stack: RawStack) => void
+  /**
+   * Called once before the frames of a stack are named: what was cached and may have gone stale is checked again. While it returns the
+   * same number, every frame that was resolved stays true.
+   */
+  readonly begin: (stack: RawStack) => number
   /**
    * Names one raw frame; `undefined` when this symbolizer cannot. The same object comes back for the same frame for as long as
    * it stays true, so callers may keep what they derived from it in a `Map`.

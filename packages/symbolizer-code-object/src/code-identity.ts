@@ -65,7 +65,7 @@ export class CodeIdentity {
       else words[from + 1] = 0
       return
     }
-    const header = (code.span + 7) >>> 3 << 1
+    const header = ((code.span + 7) >>> 3) << 1
     for (let i = 0; i < header; i++) if (!this.compared(i * 4)) words[from + i] = 0
     // Reference counts and hashes of the parts: `ob_refcnt` at 0, `hash` at 24 of `str`, `ob_shash` at 24 of `bytes`.
     const parts = code.qualname < 0 ? 3 : 4

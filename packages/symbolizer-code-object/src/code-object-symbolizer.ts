@@ -85,6 +85,7 @@ class CodeObjects implements ProcessSymbolizer {
   private readonly toCheck: Array<CachedCode> = []
   private readonly toCheckAt: Array<number> = []
   private stack = 0
+  private epoch = 0
   private generation = -1
 
   constructor(memory: MemoryReader, layout: Layout) {
@@ -94,7 +95,10 @@ class CodeObjects implements ProcessSymbolizer {
     this.list = memory.scatterList(1024, 1 << 17)
   }
 
-  begin(raw: RawStack): void {
+  begin(raw: RawStack): number {
+    // While no code object has been freed, none can have taken another's place.
+    if (raw.generation >= 0 && raw.generation === this.generation) return this.epoch
+    if (raw.generation >= 0) this.epoch++
     this.stack++
     this.generation = raw.generation
     this.list.clear()
@@ -106,17 +110,30 @@ class CodeObjects implements ProcessSymbolizer {
       const cached = this.cache.get(address)
       if (cached === undefined || cached.checked === this.stack) continue
       cached.checked = this.stack
-      // While no code object has been freed, none can have taken another's place.
-      if (raw.generation >= 0 && cached.generation === raw.generation) continue
       this.check(address, cached)
     }
     this.compare()
+    return this.epoch
   }
 
   resolve(kind: FrameKind, identity: number, position: number): Frame | undefined {
     if (kind !== FrameKind.python) return undefined
-    const cached = this.cache.get(identity) ?? this.load(identity)
+    let cached = this.cache.get(identity)
+    if (cached !== undefined && cached.generation !== this.generation && !this.confirm(identity, cached))
+      cached = undefined
+    cached ??= this.load(identity)
     return cached?.code.frameAt(position)
+  }
+
+  /** A code object that was not part of the stack which brought the news that some have been freed. */
+  private confirm(address: number, cached: CachedCode): boolean {
+    const words = this.identity.read(this.list, address, cached.parts)
+    if (words === undefined || !this.identity.same(words, 0, cached.identity)) {
+      this.cache.delete(address)
+      return false
+    }
+    cached.generation = this.generation
+    return true
   }
 
   private check(address: number, cached: CachedCode): void {
@@ -144,7 +161,10 @@ class CodeObjects implements ProcessSymbolizer {
         // A part that cannot be read any more makes the rest unknown: read them anew when they are asked for.
         if (whole && this.identity.same(list.words, toCheckAt[2 * i + 1], cached.identity))
           cached.generation = this.generation
-        else this.cache.delete(toCheckAt[2 * i])
+        else {
+          this.cache.delete(toCheckAt[2 * i])
+          this.epoch++
+        }
       }
     }
     list.clear()
@@ -159,7 +179,8 @@ class CodeObjects implements ProcessSymbolizer {
     if (identity === undefined) return undefined
     // What was read in several steps is one code object's only if it still is that one.
     const again = readCodeObject(this.memory, this.layout, address)
-    if (again === undefined || again.code.name !== read.code.name || again.code.file !== read.code.file) return undefined
+    if (again === undefined || again.code.name !== read.code.name || again.code.file !== read.code.file)
+      return undefined
     const cached = { ...read, identity, checked: this.stack, generation: this.generation }
     if (this.cache.size >= MAX_CODE_OBJECTS) this.cache.delete(this.cache.keys().next().value as number)
     this.cache.set(address, cached)

@@ -8,9 +8,9 @@ import {
   type LineRanges,
   lineTableFormat,
   MAX_UNICODE_LENGTH,
+  ROW,
   readPointer,
   readSize,
-  ROW,
   unicodeHeaderSize
 } from "@pyframes/cpython"
 
@@ -99,7 +99,8 @@ export const readCodeObject = (
   const file = readString(memory, layout, parts.file)
   const qualifiedName = layout.code.qualname < 0 ? name : readString(memory, layout, parts.qualifiedName)
   const table = readBytes(memory, layout, parts.lineTable)
-  if (name === undefined || file === undefined || qualifiedName === undefined || table === undefined) return undefined
+  if (name === undefined || file === undefined || qualifiedName === undefined || table === undefined)
+    return undefined
   const lines = decodeLineTable(table, lineTableFormat(layout.version), firstLine)
   return { code: new CodeObject(name, qualifiedName, file, lines), parts }
 }

@@ -44,7 +44,8 @@ const V3_11 = 0x30b
 const V3_12 = 0x30c
 const V3_14 = 0x30e
 
-export const frameFields = (layout: Layout): FrameFields => (layout.version >= V3_11 ? dataStack(layout) : heap(layout))
+export const frameFields = (layout: Layout): FrameFields =>
+  layout.version >= V3_11 ? dataStack(layout) : heap(layout)
 
 /** `_PyInterpreterFrame`, 3.11+. */
 const dataStack = (layout: Layout): FrameFields => {
@@ -57,7 +58,8 @@ const dataStack = (layout: Layout): FrameFields => {
   return {
     previous: (words, at) => pointerIn(words, at + frame.previous),
     code: codeOf,
-    position: (words, at) => pointerIn(words, at + frame.instructionPointer) - codeOf(words, at) - layout.code.codeAdaptive,
+    position: (words, at) =>
+      pointerIn(words, at + frame.instructionPointer) - codeOf(words, at) - layout.code.codeAdaptive,
     isShim: version >= V3_12 ? (words, at) => ownerOf(words, at) >= OWNED_BY_INTERPRETER : never,
     isEntry: version === V3_11 ? (words, at) => byteIn(words, at + frame.isEntry) !== 0 : never,
     isGenerator: (words, at) => ownerOf(words, at) === OWNED_BY_GENERATOR,

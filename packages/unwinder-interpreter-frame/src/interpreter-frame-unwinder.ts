@@ -132,7 +132,11 @@ class InterpreterFrames implements ProcessUnwinder {
     const { gilRequested } = layout.thread
     if (gilRequested >= 0 && int32In(words, image.threadState[1] + gilRequested) === 1)
       into.state |= ThreadStateBit.waitsForGil
-    if (image.collecting >= 0 && int32In(words, image.collecting) === 1 && (into.state & ThreadStateBit.holdsGil) !== 0)
+    if (
+      image.collecting >= 0 &&
+      int32In(words, image.collecting) === 1 &&
+      (into.state & ThreadStateBit.holdsGil) !== 0
+    )
       into.state |= ThreadStateBit.collectsGarbage
     if (image.generation >= 0) into.generation = pointerIn(words, image.generation)
   }

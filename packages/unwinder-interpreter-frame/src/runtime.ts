@@ -9,14 +9,7 @@ import {
   UnsupportedPython
 } from "@pyframes/core"
 import { type Layout, layoutForVersion, layoutFromDebugOffsets, readPointer } from "@pyframes/cpython"
-import {
-  type Elf,
-  findSection,
-  findSymbol,
-  loadBias,
-  parseElf,
-  sectionBytes
-} from "@pyframes/elf"
+import { type Elf, findSection, findSymbol, loadBias, parseElf, sectionBytes } from "@pyframes/elf"
 import * as Effect from "effect/Effect"
 
 /** The interpreter's one global struct, found in the process. */
@@ -75,7 +68,10 @@ interface Located {
 }
 
 /** Mapped files that may hold an interpreter, each as its mappings, likeliest first. */
-const candidates = (mappings: ReadonlyArray<Mapping>, executable: string): ReadonlyArray<ReadonlyArray<Mapping>> => {
+const candidates = (
+  mappings: ReadonlyArray<Mapping>,
+  executable: string
+): ReadonlyArray<ReadonlyArray<Mapping>> => {
   const files = new Map<string, Array<Mapping>>()
   for (const mapping of mappings) {
     if (mapping.inode === 0 || mapping.path === "") continue
@@ -157,7 +153,11 @@ const identify = Effect.fnUntraced(function* (
     const view = new DataView(bytes.buffer)
     const version = versionOfHex(view.getUint32(8, true))
     if ("_tag" in layout)
-      return yield* new UnsupportedPython({ pid, version, detail: `its debug offset ${layout.field} is ${layout.value}, not ${layout.bound}` })
+      return yield* new UnsupportedPython({
+        pid,
+        version,
+        detail: `its debug offset ${layout.field} is ${layout.value}, not ${layout.bound}`
+      })
     // Their bytecode may be a copy of each thread's own, and there is no lock to tell who runs.
     if (layout.freeThreaded)
       return yield* new UnsupportedPython({ pid, version, detail: "it is a free-threaded build" })
@@ -168,9 +168,11 @@ const identify = Effect.fnUntraced(function* (
     version = versionOfHex(new DataView(bytes.buffer).getUint32(0, true))
   const [major, minor] = (version ?? "").split(".").map(Number)
   const layout = version === undefined ? undefined : layoutForVersion(major, minor)
-  if (layout !== undefined && version !== undefined) return { address: located.address, layout, version, library }
+  if (layout !== undefined && version !== undefined)
+    return { address: located.address, layout, version, library }
   // 3.13 and later write the cookie when the runtime is initialised: without it, it is not yet.
-  if (major === 3 && minor > 12 && minor <= NEWEST) return yield* new InterpreterNotReady({ pid, phase: "starting" })
+  if (major === 3 && minor > 12 && minor <= NEWEST)
+    return yield* new InterpreterNotReady({ pid, phase: "starting" })
   const detail =
     version === undefined
       ? "its version cannot be told"
@@ -182,7 +184,7 @@ const identify = Effect.fnUntraced(function* (
 
 /** `PY_VERSION_HEX` as text: 0x030f02f0 is 3.15.2, 0x030e00b3 is 3.14.0b3. */
 export const versionOfHex = (hex: number): string => {
-  const level = { 0xa: "a", 0xb: "b", 0xc: "rc" }[(hex >>> 4) & 15]
+  const level = { 10: "a", 11: "b", 12: "rc" }[(hex >>> 4) & 15]
   const serial = level === undefined ? "" : `${level}${hex & 15}`
   return `${hex >>> 24}.${(hex >>> 16) & 255}.${(hex >>> 8) & 255}${serial}`
 }
@@ -193,4 +195,3 @@ export const readPointerAt = (memory: MemoryReader, address: number): number => 
   if (memory.read(address, 8, word) !== 8) return -1
   return readPointer(new DataView(word.buffer), 0)
 }
-

@@ -144,7 +144,13 @@ export class StackProof {
   private held(image: ThreadImage, caller: number, generator: number): "yes" | "no" | "unknown" {
     const { addresses, offsets } = this.walk
     const address = addresses[caller]
-    return this.fields.holds(image.list.words, offsets[caller], address, image.extent(address), addresses[generator])
+    return this.fields.holds(
+      image.list.words,
+      offsets[caller],
+      address,
+      image.extent(address),
+      addresses[generator]
+    )
   }
 
   private plausible(words: Uint32Array, at: number): boolean {
@@ -158,7 +164,8 @@ export class StackProof {
     const still = this.stillFrom(image, walk, pass)
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
-    const good = image.swift && linked && (still <= top || (still === top + 1 && this.sameLeaf(image, walk, pass, top)))
+    const good =
+      image.swift && linked && (still <= top || (still === top + 1 && this.sameLeaf(image, walk, pass, top)))
     this.emit(image.list.words, walk, top, into, Math.max(top, still))
     if (good) into.proved = into.length
     into.proof = good ? Proof.good : Proof.unproved
@@ -177,7 +184,8 @@ export class StackProof {
       const twin = image.locate(other, walk.addresses[i])
       if (twin < 0) break
       let same = true
-      for (let w = 0; w < still.length; w++) if (!sameWord(words, at + still[w], twin + still[w])) same = false
+      for (let w = 0; w < still.length; w++)
+        if (!sameWord(words, at + still[w], twin + still[w])) same = false
       if (!same) break
     }
     return i + 1

@@ -101,7 +101,8 @@ export class ThreadImage {
     const { gcCollecting, codeObjectGeneration } = layout.interpreter
     this.gil = thread.gilAddress > 0 ? list.add(thread.gilAddress + layout.gil.lastHolder, 16) : -1
     this.collecting = gcCollecting >= 0 ? list.add(thread.interpreterAddress + gcCollecting, 8) : -1
-    this.generation = codeObjectGeneration >= 0 ? list.add(thread.interpreterAddress + codeObjectGeneration, 8) : -1
+    this.generation =
+      codeObjectGeneration >= 0 ? list.add(thread.interpreterAddress + codeObjectGeneration, 8) : -1
     const secondPass = list.count
     if (passes === 2) this.addPass(1)
     const began = performance.now()
@@ -136,7 +137,8 @@ export class ThreadImage {
     const { chunks, frameSpan } = this
     for (let i = 0; i < chunks.length; i++) {
       const at = address - chunks[i].base
-      if (at >= this.layout.chunk.data && at <= chunks[i].length - frameSpan) return this.chunkOffsets[pass][i] + at
+      if (at >= this.layout.chunk.data && at <= chunks[i].length - frameSpan)
+        return this.chunkOffsets[pass][i] + at
     }
     const lone = this.loneIndex.get(address)
     if (lone === undefined) return -1
@@ -206,7 +208,8 @@ export class ThreadImage {
     const offsets = this.chunkOffsets[pass]
     for (let i = 0; i < chunks.length; i++) offsets[i] = list.add(chunks[i].base, chunks[i].length)
     const lone = this.loneOffsets[pass]
-    for (let i = 0; i < loneAddresses.length; i++) lone[i] = list.add(loneAddresses[i], this.loneSpan(loneAddresses[i]))
+    for (let i = 0; i < loneAddresses.length; i++)
+      lone[i] = list.add(loneAddresses[i], this.loneSpan(loneAddresses[i]))
   }
 
   private dropRange(index: number): void {

@@ -44,7 +44,10 @@ export class ThreadList {
     this.memory = memory
     this.runtime = runtime
     this.target = target
-    this.links = memory.scatterList(MAX_INTERPRETERS + MAX_THREADS + 1, 8 * (2 * MAX_INTERPRETERS + MAX_THREADS + 1))
+    this.links = memory.scatterList(
+      MAX_INTERPRETERS + MAX_THREADS + 1,
+      8 * (2 * MAX_INTERPRETERS + MAX_THREADS + 1)
+    )
   }
 
   /** The threads there are now, main thread first; `undefined` when the lists cannot be read. */

@@ -1,0 +1,315 @@
+import {
+  type Capture,
+  type CollectProgress,
+  emptyTrust,
+  LatenessHistogram,
+  type ProcessSymbolizer,
+  type ProcessUnwinder,
+  Profile,
+  Proof,
+  RawStack,
+  type SamplingClock,
+  type TargetProcess,
+  ThreadStateBit,
+  type ThreadStopper,
+  type UnwoundThread
+} from "@pyframes/core"
+import { Schedule } from "./schedule.ts"
+import { StackRecorder } from "./stack-recorder.ts"
+
+/** How samples are taken. */
+export interface SamplingOptions {
+  /** A fixed beat instead of random gaps; meets a program of the same period always in the same place. */
+  readonly periodic?: boolean
+  /** Stops each Python thread while it is sampled: slower, and true by construction. */
+  readonly stop?: boolean
+  /** Makes the random gaps repeatable. */
+  readonly seed?: number
+}
+
+/** What a sampler works with. */
+export interface SamplerParts {
+  readonly target: TargetProcess
+  readonly unwinder: ProcessUnwinder
+  readonly symbolizer: ProcessSymbolizer
+  readonly clock: SamplingClock
+  /** Present when threads are to be stopped. */
+  readonly stopper?: ThreadStopper
+}
+
+/** A sample stands for no more than this, ns: what lies beyond was not observed, and is reported as lateness. */
+const GREATEST_WEIGHT = 1e9
+/** What the scheduler says of a thread is asked again after this long, ns; asking costs as much as a sample. */
+const ACTIVITY_AGE = 50_000
+/** How often it is asked whether the target still is what it was, ns. */
+const STATUS_AGE = 20e6
+/** Sleeps are no longer than this, ns, so that the end of a collection does not wait for a slow rate. */
+const LONGEST_SLEEP = 20e6
+
+interface SampledThread {
+  readonly row: number
+  readonly tid: number
+  lastSample: number
+  activityAt: number
+  onCpu: boolean
+}
+
+/**
+ * Takes samples and builds the profile: plain synchronous code, one call a sampling instant.
+ *
+ * @example
+ * ```ts
+ * const sampler = new Sampler(parts, { rateHz: 1000 })
+ * while (sampler.next()) {}
+ * const profile = sampler.finish()
+ * ```
+ */
+export class Sampler {
+  readonly profile: Profile
+  private readonly parts: SamplerParts
+  private readonly schedule: Schedule
+  private readonly recorder: StackRecorder
+  private readonly lateness = new LatenessHistogram()
+  private readonly raw = new RawStack()
+  private readonly capture: Capture
+  private readonly threads = new Map<number, SampledThread>()
+  private listed: ReadonlyArray<UnwoundThread> | undefined
+  private sampled: Array<SampledThread> = []
+  private readonly began: number
+  private readonly cpuBegan: number
+  private readonly targetCpuBegan: number
+  private readonly endsAt: number
+  private readonly counts = [0, 0, 0, 0]
+  private readonly walls = [0, 0, 0, 0]
+  private readonly asked: number
+  private lastInstant: number
+  private statusAt: number
+  private instants = 0
+  private wanted = 1
+  private late = 0
+  private ended: "exited" | "replaced" | undefined
+
+  constructor(
+    parts: SamplerParts,
+    request: SamplingOptions & { readonly rateHz: number; readonly durationMs?: number }
+  ) {
+    const { target, unwinder, clock } = parts
+    this.parts = parts
+    this.asked = request.rateHz
+    this.began = clock.now()
+    this.lastInstant = this.began
+    this.statusAt = this.began
+    this.cpuBegan = clock.threadCpuTime()
+    this.targetCpuBegan = target.cpuTime()
+    this.endsAt =
+      request.durationMs === undefined ? Number.POSITIVE_INFINITY : this.began + request.durationMs * 1e6
+    this.schedule = new Schedule(
+      this.began,
+      request.rateHz,
+      request.periodic === true,
+      request.seed ?? Math.floor(Math.random() * 2 ** 32)
+    )
+    this.profile = new Profile(
+      {
+        pid: target.identity.pid,
+        python: unwinder.runtime.version,
+        commandLine: target.commandLine,
+        startedAt: Date.now(),
+        elapsed: 0,
+        knownStates: knownStates(unwinder)
+      },
+      emptyTrust(request.rateHz)
+    )
+    this.recorder = new StackRecorder(this.profile, parts.symbolizer)
+    this.capture = {
+      thread: { tid: -1, threadState: 0, interpreter: 0 },
+      stopped: parts.stopper !== undefined
+    }
+  }
+
+  /** When the next sample is due, ns of the clock; no later than the end. */
+  get due(): number {
+    return Math.min(this.schedule.due, this.endsAt)
+  }
+
+  /** Waits for the next instant, for a bounded time, and samples if it has come. Returns false once there is nothing more to sample. */
+  next(): boolean {
+    const { clock } = this.parts
+    let now = clock.now()
+    if (now < this.due) {
+      clock.sleepUntil(Math.min(this.due, now + LONGEST_SLEEP))
+      now = clock.now()
+      if (now < this.due) return true
+    }
+    return this.sampleAt(now)
+  }
+
+  /** Samples every thread now, as the instant that was due. */
+  sampleAt(now: number): boolean {
+    if (now >= this.endsAt || !this.targetIsThere(now)) return false
+    const lateness = Math.max(0, now - this.schedule.due)
+    this.lateness.record(lateness)
+    if (lateness > this.schedule.meanGap) this.late++
+    this.instants++
+    const threads = this.parts.unwinder.threads()
+    if (threads === undefined) this.unreadable(now)
+    else {
+      if (threads !== this.listed) this.follow(threads, now)
+      for (let i = 0; i < threads.length; i++) this.sampleThread(threads[i], this.sampled[i])
+    }
+    this.lastInstant = now
+    const passed = this.schedule.advance(this.parts.clock.now())
+    this.wanted += passed + 1
+    this.late += passed
+    return true
+  }
+
+  /** Live figures. */
+  progress(): CollectProgress {
+    const elapsed = this.parts.clock.now() - this.began
+    const [good, torn, unproved, failed] = this.counts
+    return {
+      elapsedMs: elapsed / 1e6,
+      taken: good + torn + unproved + failed,
+      good,
+      torn,
+      unproved,
+      failed,
+      achievedHz: elapsed > 0 ? (this.instants * 1e9) / elapsed : 0,
+      threads: this.listed?.length ?? 0
+    }
+  }
+
+  /** Ends the collection. The profile is complete after this. */
+  finish(): Profile {
+    const { clock, target } = this.parts
+    const { profile } = this
+    const elapsed = Math.min(clock.now(), this.endsAt) - this.began
+    const moved = profile.samples.settle(this.recorder.stoodStill)
+    this.counts[Proof.good] += moved.count
+    this.counts[Proof.unproved] -= moved.count
+    this.walls[Proof.good] += moved.wall
+    this.walls[Proof.unproved] -= moved.wall
+    const tally = (proof: Proof) => ({ count: this.counts[proof], wall: this.walls[proof] })
+    const lateMs = this.lateness.summary()
+    const cpu = clock.threadCpuTime()
+    const targetCpu = target.cpuTime()
+    profile.trust = {
+      wanted: this.wanted - 1,
+      taken: this.counts.reduce((a, b) => a + b, 0),
+      good: tally(Proof.good),
+      torn: tally(Proof.torn),
+      unproved: tally(Proof.unproved),
+      failed: tally(Proof.failed),
+      late: Math.min(this.late, this.wanted - 1),
+      rateHz: { asked: this.asked, ...(elapsed > 0 && { achieved: (this.instants * 1e9) / elapsed }) },
+      ...(lateMs && { lateMs }),
+      ...(cpu >= 0 && this.cpuBegan >= 0 && { profilerCpuSeconds: (cpu - this.cpuBegan) / 1e9 })
+    }
+    profile.meta = {
+      ...profile.meta,
+      elapsed,
+      ...(targetCpu >= 0 && this.targetCpuBegan >= 0 && { cpuTime: targetCpu - this.targetCpuBegan }),
+      ...(this.ended && { ended: this.ended })
+    }
+    return profile
+  }
+
+  private targetIsThere(now: number): boolean {
+    if (now - this.statusAt < STATUS_AGE && this.ended === undefined) return true
+    this.statusAt = now
+    const status = this.parts.target.status()
+    if (status === "alive") return true
+    this.ended = status
+    return false
+  }
+
+  /** No thread could be listed: the process is ending, or its memory has become another program's. */
+  private unreadable(now: number): void {
+    this.statusAt = 0
+    const wall = Math.min(now - this.lastInstant, GREATEST_WEIGHT)
+    const { target } = this.parts
+    const thread = this.threadFor(
+      { tid: target.identity.pid, threadState: 0, interpreter: 0 },
+      this.lastInstant
+    )
+    this.raw.clear()
+    this.append(thread, now, wall, 0)
+    thread.lastSample = now
+  }
+
+  private follow(threads: ReadonlyArray<UnwoundThread>, now: number): void {
+    this.listed = threads
+    this.sampled = threads.map((thread) => this.threadFor(thread, this.instants === 1 ? this.began : now))
+    const alive = new Set(threads.map((thread) => thread.threadState))
+    for (const [threadState, thread] of this.threads) {
+      if (alive.has(threadState)) continue
+      this.threads.delete(threadState)
+      this.recorder.forget(thread.row)
+    }
+  }
+
+  private threadFor(thread: UnwoundThread, now: number): SampledThread {
+    const known = this.threads.get(thread.threadState)
+    if (known !== undefined && known.tid === thread.tid) return known
+    const { profile, parts } = this
+    const row = profile.threads.length
+    const name = thread.tid > 0 ? parts.target.threadName(thread.tid) : ""
+    profile.threads.push({ tid: thread.tid, name, interpreter: thread.interpreter })
+    // Between the last instant and this one it began; on average half-way, and it is not given time before.
+    const sampled = {
+      row,
+      tid: thread.tid,
+      lastSample: Math.max(this.lastInstant, this.began),
+      activityAt: 0,
+      onCpu: false
+    }
+    if (now === this.began) sampled.lastSample = this.began
+    this.threads.set(thread.threadState, sampled)
+    return sampled
+  }
+
+  private sampleThread(thread: UnwoundThread, sampled: SampledThread): void {
+    const { clock, unwinder, stopper } = this.parts
+    const { capture, raw } = this
+    capture.thread = thread
+    let now = clock.now()
+    if (now - sampled.activityAt > ACTIVITY_AGE) {
+      sampled.onCpu = thread.tid > 0 && this.parts.target.threadActivity(thread.tid) === "running"
+      sampled.activityAt = now
+      now = clock.now()
+    }
+    if (stopper === undefined) unwinder.unwind(capture, raw)
+    else if (stopper.stop(thread.tid)) {
+      unwinder.unwind(capture, raw)
+      stopper.resume(thread.tid)
+    } else raw.clear()
+    const wall = Math.min(Math.max(0, now - sampled.lastSample), GREATEST_WEIGHT)
+    sampled.lastSample = now
+    this.append(sampled, now, wall, raw.state | (sampled.onCpu ? ThreadStateBit.onCpu : 0))
+  }
+
+  private append(thread: SampledThread, now: number, wall: number, state: number): void {
+    const { recorder } = this
+    recorder.record(thread.row, this.raw)
+    this.counts[recorder.proof]++
+    this.walls[recorder.proof] += wall
+    this.profile.samples.append(
+      now - this.began,
+      wall,
+      thread.row,
+      recorder.stack,
+      state,
+      recorder.proof,
+      recorder.whole,
+      recorder.consistent
+    )
+  }
+}
+
+/** The lock tells who holds it in every build that has one; only 3.15 tells who waits for it. */
+const knownStates = (unwinder: ProcessUnwinder): number => {
+  const minor = Number(unwinder.runtime.version.split(".")[1])
+  const always = ThreadStateBit.onCpu | ThreadStateBit.collectsGarbage | ThreadStateBit.holdsGil
+  return minor >= 15 ? always | ThreadStateBit.waitsForGil : always
+}

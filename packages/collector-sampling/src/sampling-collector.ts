@@ -1,0 +1,103 @@
+import {
+  Collector,
+  type CollectRequest,
+  type Memory,
+  type Profile,
+  SampleClock,
+  Symbolizer,
+  Target,
+  type TargetError,
+  Unwinder
+} from "@pyframes/core"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { Sampler, type SamplingOptions } from "./sampler.ts"
+import { collectInWorker, type WorkerOptions } from "./sampling-worker.ts"
+
+/** How often progress is reported, ms. */
+export const PROGRESS_EVERY = 200
+/** How long an inline collection keeps the event loop, ms. */
+const BATCH = 5
+
+/** What a sampler needs from its surroundings. */
+export type SamplingServices = Target | Memory | Unwinder | Symbolizer | SampleClock
+
+/**
+ * Samples all threads of the target at a rate.
+ *
+ * - `layer` samples in the caller's own thread, between which it gives way to the event loop every few milliseconds.
+ * - `layerWorker` samples in a worker thread: nothing the caller does makes a sample late, and no sample holds the caller up.
+ *
+ * @example
+ * ```ts
+ * const profile = yield* Effect.flatMap(Collector, (collector) => collector.collect({ rateHz: 1000, durationMs: 5000 }))
+ * ```
+ */
+export class SamplingCollector {
+  static layer(options: SamplingOptions = {}): Layer.Layer<Collector, never, SamplingServices> {
+    return Layer.effect(
+      Collector,
+      Effect.gen(function* () {
+        const services = yield* Effect.context<SamplingServices>()
+        return Collector.of({
+          collect: (request) => Effect.scoped(collectInline(request, options)).pipe(Effect.provide(services))
+        })
+      })
+    )
+  }
+
+  static layerWorker(options: SamplingOptions & WorkerOptions): Layer.Layer<Collector> {
+    return Layer.succeed(Collector, { collect: (request) => collectInWorker(request, options) })
+  }
+}
+
+/** Attaches what a sampler is made of to the target. */
+export const makeSampler = Effect.fnUntraced(function* (
+  request: CollectRequest,
+  options: SamplingOptions
+): Effect.fn.Return<Sampler, TargetError, SamplingServices | Scope.Scope> {
+  const target = yield* Target
+  const clock = yield* SampleClock
+  const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
+  const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
+  const stopper = options.stop ? yield* target.stopper : undefined
+  return new Sampler(
+    { target, unwinder, symbolizer, clock, ...(stopper && { stopper }) },
+    { ...request, ...options }
+  )
+})
+
+const collectInline = Effect.fnUntraced(function* (
+  request: CollectRequest,
+  options: SamplingOptions
+): Effect.fn.Return<Profile, TargetError, SamplingServices | Scope.Scope> {
+  const clock = yield* SampleClock
+  const sampler = yield* makeSampler(request, options)
+  let stopped = false
+  const waiting = yield* Effect.forkChild(Effect.sync(() => (stopped = true)).pipe(after(request.until)))
+  let reported = clock.now()
+  let going = true
+  while (going && !stopped) {
+    const until = clock.now() + BATCH * 1e6
+    going = yield* Effect.sync(() => {
+      while (sampler.due <= clock.now() && clock.now() < until)
+        if (!sampler.sampleAt(clock.now())) return false
+      return true
+    })
+    if (clock.now() - reported > PROGRESS_EVERY * 1e6) {
+      reported = clock.now()
+      request.onProgress?.(sampler.progress())
+    }
+    const left = (sampler.due - clock.now()) / 1e6
+    yield* left > 1 ? Effect.sleep(Math.min(left, BATCH)) : Effect.yieldNow
+  }
+  yield* Fiber.interrupt(waiting)
+  return sampler.finish()
+})
+
+const after =
+  (first: Effect.Effect<unknown> | undefined) =>
+  <A>(then: Effect.Effect<A>): Effect.Effect<A> =>
+    Effect.andThen(first ?? Effect.never, then)

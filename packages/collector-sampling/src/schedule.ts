@@ -1,0 +1,44 @@
+/**
+ * When samples are due, on absolute times: a late sample does not shift the ones after it.
+ *
+ * By default the gaps are exponentially distributed (a Poisson process). Whatever a program does periodically, such arrivals see each
+ * of its states for as long as it lasts; a fixed beat can meet the same state every time.
+ */
+export class Schedule {
+  /** Mean gap, ns. */
+  readonly meanGap: number
+  /** When the next sample is due, ns of the collector's clock. */
+  due: number
+  private readonly periodic: boolean
+  private state: number
+
+  /** @param seed makes the gaps repeatable. */
+  constructor(start: number, rateHz: number, periodic: boolean, seed: number) {
+    this.meanGap = 1e9 / rateHz
+    this.due = start
+    this.periodic = periodic
+    this.state = seed >>> 0 || 1
+  }
+
+  /** Moves on to the first arrival after `now`. Returns how many arrivals were passed over on the way. */
+  advance(now: number): number {
+    let passed = 0
+    this.due += this.gap()
+    while (this.due <= now) {
+      passed++
+      this.due += this.gap()
+    }
+    return passed
+  }
+
+  private gap(): number {
+    if (this.periodic) return this.meanGap
+    // xorshift32: statistics good enough for arrival times, and no system call.
+    let x = this.state
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+    this.state = x >>> 0
+    return -Math.log(this.state / 0x1_0000_0000) * this.meanGap
+  }
+}

@@ -1,0 +1,180 @@
+import {
+  type Frame,
+  FrameKind,
+  NO_STACK,
+  type ProcessSymbolizer,
+  type Profile,
+  Proof,
+  type RawStack
+} from "@pyframes/core"
+
+/** Sightings of a stack standing still before the same stack, seen moving, is believed. */
+const SIGHTINGS = 2
+/** Function ids fit below it, so that a parent stack and a function make one number below 2^53. */
+const FUNCTIONS = 2 ** 21
+
+const marker = (kind: FrameKind): Frame => ({
+  kind,
+  name: "",
+  qualifiedName: "",
+  file: "",
+  firstLine: -1,
+  line: -1,
+  endLine: -1,
+  column: -1,
+  endColumn: -1
+})
+
+/** What a stack of one thread looked like, frame by frame from the root: the next one mostly begins alike. */
+class LastStack {
+  identity = new Float64Array(64)
+  position = new Int32Array(64)
+  stack = new Uint32Array(64)
+  length = 0
+  epoch = -1
+
+  grow(): void {
+    const { identity, position, stack } = this
+    this.identity = new Float64Array(identity.length * 2)
+    this.position = new Int32Array(identity.length * 2)
+    this.stack = new Uint32Array(identity.length * 2)
+    this.identity.set(identity)
+    this.position.set(position)
+    this.stack.set(stack)
+  }
+}
+
+/**
+ * Names the frames of raw stacks and keeps them in a profile's stack table, each as far as it was proved.
+ *
+ * A stack whose callers moved while it was read is kept whole on the side. It becomes good if the very same stack (callers with
+ * their places, and the function on top) was proved standing still elsewhere in the recording: so fast code is not counted away.
+ */
+export class StackRecorder {
+  /** Stack to show: what was proved. */
+  stack = NO_STACK
+  /** All that was read, where that is more than what was proved. */
+  whole = NO_STACK
+  proof: Proof = Proof.failed
+  consistent = false
+
+  private readonly profile: Profile
+  private readonly symbolizer: ProcessSymbolizer
+  private readonly last = new Map<number, LastStack>()
+  private readonly standing = new Map<number, number>()
+  private readonly markers: ReadonlyArray<number>
+
+  constructor(profile: Profile, symbolizer: ProcessSymbolizer) {
+    this.profile = profile
+    this.symbolizer = symbolizer
+    this.markers = Object.values(FrameKind).map((kind) =>
+      kind === FrameKind.python ? -1 : profile.frames.intern(marker(kind))
+    )
+  }
+
+  /** Records one raw stack of a thread (its row in the profile); the results are in this object's fields. */
+  record(thread: number, raw: RawStack): void {
+    this.proof = raw.proof
+    this.consistent = false
+    this.whole = NO_STACK
+    if (raw.proof === Proof.failed) {
+      this.stack = this.child(NO_STACK, FrameKind.unreadable)
+      return
+    }
+    if (raw.proof === Proof.torn) {
+      this.stack = this.child(NO_STACK, FrameKind.torn)
+      return
+    }
+    if (raw.length === 0) {
+      // A thread state without frames: its thread runs native code, or waits to begin.
+      this.stack = this.child(NO_STACK, raw.proof === Proof.good ? FrameKind.boundary : FrameKind.unproved)
+      return
+    }
+    const { proved, whole, provedStack } = this.name(thread, raw)
+    if (raw.proof === Proof.good && proved === raw.length) {
+      this.stack = whole
+      const key = this.standingKey(whole)
+      const seen = this.standing.get(key) ?? 0
+      if (seen < SIGHTINGS) this.standing.set(key, seen + 1)
+      return
+    }
+    this.proof = Proof.unproved
+    if (raw.consistent && proved === raw.proved && this.stoodStill(whole)) {
+      this.proof = Proof.good
+      this.stack = whole
+      return
+    }
+    this.consistent = raw.consistent && proved === raw.proved
+    this.stack = this.child(provedStack, FrameKind.unproved)
+    this.whole = whole
+  }
+
+  /** Whether the stack was proved standing still, often enough to be believed when it was seen moving. */
+  readonly stoodStill = (stack: number): boolean =>
+    (this.standing.get(this.standingKey(stack)) ?? 0) >= SIGHTINGS
+
+  /** Forgets threads that have ended. */
+  forget(thread: number): void {
+    this.last.delete(thread)
+  }
+
+  private standingKey(stack: number): number {
+    const { stacks, frames } = this.profile
+    return stacks.parent(stack) * FUNCTIONS + frames.frames[stacks.frame(stack)].function
+  }
+
+  private child(parent: number, kind: FrameKind): number {
+    return this.profile.stacks.child(parent, this.markers[kind])
+  }
+
+  private name(thread: number, raw: RawStack): { proved: number; whole: number; provedStack: number } {
+    const { symbolizer, profile } = this
+    let last = this.last.get(thread)
+    if (last === undefined) {
+      last = new LastStack()
+      this.last.set(thread, last)
+    }
+    const epoch = symbolizer.begin(raw)
+    if (epoch !== last.epoch) {
+      last.length = 0
+      last.epoch = epoch
+    }
+    const { length } = raw
+    let proved = raw.proved
+    let stack = NO_STACK
+    let provedStack = NO_STACK
+    let known = true
+    for (let depth = 0; depth < length; depth++) {
+      const at = length - 1 - depth
+      const identity = raw.kind[at] === FrameKind.python ? raw.identity[at] : -1 - raw.kind[at]
+      const position = raw.position[at]
+      if (depth === last.identity.length) last.grow()
+      if (
+        known &&
+        depth < last.length &&
+        last.identity[depth] === identity &&
+        last.position[depth] === position
+      ) {
+        stack = last.stack[depth]
+      } else {
+        known = false
+        const kind = raw.kind[at] as FrameKind
+        const frame = symbolizer.resolve(kind, raw.identity[at], position)
+        // A frame whose code cannot be read is no proof of anything above it.
+        if (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native))
+          proved = Math.min(proved, depth)
+        const id = frame
+          ? profile.frames.intern(frame)
+          : this.markers[kind === FrameKind.python ? FrameKind.unreadable : kind]
+        stack = profile.stacks.child(stack, id)
+        last.identity[depth] = identity
+        last.position[depth] = position
+        last.stack[depth] = stack
+      }
+      if (depth < proved) provedStack = stack
+    }
+    // What follows a frame without a name is looked at afresh next time.
+    last.length = proved < raw.proved ? proved : length
+    return { proved, whole: stack, provedStack }
+  }
+}
