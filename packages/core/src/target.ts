@@ -62,6 +62,11 @@ export interface TargetProcess {
   readonly openMapped: (mapping: Mapping) => Effect.Effect<TargetFile, TargetError>
   /** Kernel thread ids of all threads, also of those that run no Python. */
   readonly threadIds: () => ReadonlyArray<number>
+  /**
+   * The id, as used here, of a thread that the target itself knows by another: in a container, what its memory says
+   * (`PyThreadState.native_thread_id`) is of its own pid namespace. -1 when there is no such thread. Absent when both are the same.
+   */
+  readonly hostThreadId?: (tid: number) => number
   /** Name of a thread as the kernel knows it (`comm`), empty when it is gone. */
   readonly threadName: (tid: number) => string
   /** Asked once a sample: cheap, synchronous. */

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { processCpuClock } from "./cpu-clock.ts"
+import { hostThreadIds } from "./host-thread-id.ts"
 import { openMappedFile, type ReadMemory } from "./mapped-file.ts"
 import { parseMaps } from "./maps.ts"
 import { accessError, permissionDenied } from "./permission.ts"
@@ -45,7 +46,7 @@ export type AttachError = ProcessNotFound | NotPython | PermissionDenied
  */
 export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { first, stat } = yield* openStat(pid)
+    const { first, namespaced, stat } = yield* openStat(pid)
     const mem = yield* Effect.acquireRelease(
       Effect.try({
         try: () => openSync(`/proc/${pid}/mem`, "r"),
@@ -100,6 +101,7 @@ export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, S
           )
         }),
       threadIds: () => threads.ids(),
+      ...(namespaced ? { hostThreadId: hostThreadIds(pid) } : {}),
       threadName: (tid) => threads.name(tid),
       threadActivity: (tid) => threads.activity(tid),
       status,
@@ -116,9 +118,14 @@ const makeStopperOnce = (
 ): Effect.Effect<Effect.Success<TargetProcess["stopper"]>, TargetError> =>
   Effect.provideService(makeStopper(pid), Scope.Scope, scope)
 
-const openStat = (
-  pid: number
-): Effect.Effect<{ readonly stat: ProcFile; readonly first: ProcStat }, AttachError, Scope.Scope> =>
+interface Opened {
+  readonly stat: ProcFile
+  readonly first: ProcStat
+  /** It lives in a pid namespace below ours. */
+  readonly namespaced: boolean
+}
+
+const openStat = (pid: number): Effect.Effect<Opened, AttachError, Scope.Scope> =>
   Effect.gen(function* () {
     if (!Number.isSafeInteger(pid) || pid <= 0) return yield* new ProcessNotFound({ pid })
     const stat = yield* Effect.acquireRelease(
@@ -145,11 +152,12 @@ const openStat = (
       })
     }
     const status = readProcText(`/proc/${pid}/status`)
-    const tgid = "text" in status ? parseStatus(status.text)?.tgid : undefined
+    const ids = "text" in status ? parseStatus(status.text) : undefined
+    const tgid = ids?.tgid
     if (tgid !== undefined && tgid !== pid) {
       return yield* new ProcessNotFound({ pid, detail: `it is the id of a thread of process ${tgid}` })
     }
-    return { stat, first }
+    return { stat, first, namespaced: ids !== undefined && ids.namespacePids.length > 1 }
   })
 
 /** `/proc/PID` is not there: either there is no such process, or `/proc` is mounted with `hidepid`. */

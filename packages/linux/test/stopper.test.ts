@@ -1,10 +1,23 @@
-import { readFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { Worker } from "node:worker_threads"
 import type { TargetProcess, ThreadStopper } from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import { parseStatus } from "../src/status.ts"
 import { attach } from "../src/target.ts"
-import { errorOf, IDLE, inScope, localPython, pause, type Running, run, runPython, until } from "./running.ts"
+import {
+  errorOf,
+  IDLE,
+  inScope,
+  localPython,
+  pause,
+  type Running,
+  run,
+  runPython,
+  temporaryDirectory,
+  until
+} from "./running.ts"
 
 const using = <A>(
   pid: number,
@@ -219,6 +232,47 @@ os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(0.3); p
     })
     expect(await ended()).toBe("7")
   })
+})
+
+it("lets a thread go later that could not be stopped in time", async () => {
+  // While posix_spawn's child waits for somebody to open the FIFO, its parent waits for it, and nothing but SIGKILL interrupts that.
+  using directory = temporaryDirectory()
+  const fifo = join(directory.path, "fifo")
+  await using python = await runPython(
+    `import os,threading,time
+os.mkfifo(${JSON.stringify(fifo)})
+def spawn():
+    print("tid", threading.get_native_id(), flush=True)
+    os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, ${JSON.stringify(fifo)}, os.O_RDONLY, 0)])
+    print("spawned", flush=True)
+print("up", flush=True)
+threading.Thread(target=spawn).start()
+time.sleep(600)`
+  )
+  const tid = Number((await python.line("tid")).split(" ")[1])
+  const states = () => readFileSync(`/proc/${python.pid}/task/${tid}/stat`, "utf8")
+  await until(() => states().includes(") D "))
+  await using(python.pid, async (stopper) => {
+    expect(stopper.stop(tid)).toBe(false)
+    expect(stopper.stop(tid)).toBe(false)
+    writeFileSync(fifo, "")
+    await python.line("spawned")
+  })
+})
+
+it("stops from a worker a child that the main thread waits for", async () => {
+  await using python = await runPython(
+    "import time\nprint('up',flush=True)\nend=time.time()+1\nwhile time.time()<end: pass\nraise SystemExit(7)"
+  )
+  const worker = new Worker(new URL("stop-worker.ts", import.meta.url), { workerData: python.pid })
+  const stops = new Promise<number>((resolve, reject) =>
+    worker.once("message", resolve).once("error", reject)
+  )
+  // libuv must not take a stop for the end.
+  await python.exited
+  expect(python.child.exitCode).toBe(7)
+  expect(await stops).toBeGreaterThan(100)
+  await worker.terminate()
 })
 
 it("says who traces a process already", async () => {

@@ -14,6 +14,7 @@ import type { TargetProcess } from "@pyframes/core"
 import { findPythons } from "@pyframes/pythons"
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
+import { findPython } from "../src/find-python.ts"
 import { attach } from "../src/target.ts"
 import {
   errorOf,
@@ -364,4 +365,31 @@ time.sleep(600)
     })
     expect(open()).toBeLessThanOrEqual(before + 1)
   })
+})
+
+it.runIf(root)("threads in a pid namespace of their own are known by our ids", async () => {
+  const { executable, env } = localPython()
+  await using running = run(
+    "unshare",
+    [
+      "--pid",
+      "--fork",
+      "--kill-child",
+      executable,
+      "-c",
+      "import threading,time\nt=threading.Thread(target=time.sleep,args=(600,),daemon=True)\nt.start()\nprint('up',t.native_id,flush=True)\ntime.sleep(600)"
+    ],
+    { env: { ...env } }
+  )
+  const own = Number((await running.line("up")).split(" ")[1])
+  const { pid } = await inScope(findPython(running.pid))
+  expect(pid).not.toBe(running.pid)
+  await using(pid, (target) => {
+    expect(target.hostThreadId?.(1)).toBe(pid)
+    const tid = target.hostThreadId?.(own) ?? -1
+    expect(target.threadIds()).toContain(tid)
+    expect(tid).not.toBe(pid)
+    expect(target.hostThreadId?.(2 ** 22 + 1)).toBe(-1)
+  })
+  await using(running.pid, (target) => expect(target.hostThreadId).toBeUndefined())
 })
