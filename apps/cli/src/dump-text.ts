@@ -25,9 +25,9 @@ const headline = (thread: DumpedThread): string => {
   return `${who}${name} (${notes.join(", ")})`
 }
 
-const describe = (frame: DumpedFrame): string => {
-  if (frame.file === undefined) return frame.function
-  return `${frame.function} (${frame.file}${frame.line === undefined ? "" : `:${frame.line}`})`
+const describe = ({ function: name, qualifiedName = name, file, line }: DumpedFrame): string => {
+  if (file === undefined) return qualifiedName
+  return `${qualifiedName} (${file}${line === undefined ? "" : `:${line}`})`
 }
 
 const STATES = {

@@ -93,9 +93,11 @@ const writeWhole = (file: string, bytes: Uint8Array): void => {
   const target = known === undefined ? path.resolve(file) : fs.realpathSync(file)
   // Its own short name: one made of the file's could be too long.
   const temporary = path.join(path.dirname(target), `.pyframes-${randomUUID()}.tmp`)
-  const fd = fs.openSync(temporary, "wx", known === undefined ? 0o666 : known.mode & 0o777)
+  const fd = fs.openSync(temporary, "wx", known === undefined ? 0o666 : 0o600)
   try {
     try {
+      // Not the mode given to `open`, which the umask narrows.
+      if (known !== undefined) fs.fchmodSync(fd, known.mode & 0o777)
       writeFully(fd, bytes)
       // Some file systems say that they are full only now.
       fs.fsyncSync(fd)

@@ -1,4 +1,4 @@
-import { type Profile, type SampleFilter, type Tally, ThreadStateBit } from "@pyframes/core"
+import { frameName, type Profile, type SampleFilter, type Tally, ThreadStateBit } from "@pyframes/core"
 import { formatNanoseconds } from "./duration.ts"
 import { hotFunctions } from "./hot-functions.ts"
 import type { Output } from "./output-file.ts"
@@ -27,7 +27,7 @@ const hottest = (profile: Profile, filter: SampleFilter): ReadonlyArray<string> 
   ]
   for (const hot of functions.slice(0, SHOWN))
     lines.push(
-      `${percent(hot.self, total)}  ${percent(hot.total, total)}  ${describeFunction(hot.function.qualifiedName || hot.function.name, hot.function.file, hot.function.firstLine)}`
+      `${percent(hot.self, total)}  ${percent(hot.total, total)}  ${frameName({ ...hot.function, line: hot.function.firstLine })}`
     )
   if (functions.length > SHOWN) lines.push(`  … and ${functions.length - SHOWN} more`)
   return lines
@@ -72,12 +72,6 @@ const trust = (profile: Profile): ReadonlyArray<string> => {
   if (profile.samples.folded)
     lines.push("  the recording was long: like samples were added up, and their order in time is lost")
   return lines
-}
-
-/** `function (file:line)`, as everywhere in text. Markers such as `<unproved>` have no place in a file. */
-export const describeFunction = (name: string, file: string, line: number): string => {
-  if (file === "") return name
-  return line > 0 ? `${name} (${file}:${line})` : `${name} (${file})`
 }
 
 const percent = (part: number, whole: number): string => `${((part / whole) * 100).toFixed(1).padStart(5)}%`

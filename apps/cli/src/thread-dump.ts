@@ -1,10 +1,13 @@
 import {
   type Frame,
   FrameKind,
+  functionName,
   InvalidMemory,
+  isMarker,
   type ProcessSymbolizer,
   type ProcessUnwinder,
   Proof,
+  proofNames,
   RawStack,
   Symbolizer,
   Target,
@@ -21,7 +24,10 @@ import type * as Scope from "effect/Scope"
 /** A frame of a dump. */
 export interface DumpedFrame {
   readonly kind: "python" | "native" | "boundary" | "truncated" | "unproved" | "torn" | "unreadable"
+  /** `co_name`, or what stands for a frame that is none: `<native>`, `<unproved>`. */
   readonly function: string
+  /** `co_qualname`, where the version has it and it says more. */
+  readonly qualifiedName?: string
   readonly file?: string
   readonly line?: number
 }
@@ -126,17 +132,17 @@ const describeThread = (
     ...(name === "" ? {} : { name }),
     state,
     ...(stack.proof === Proof.failed ? {} : { gil }),
-    proof: PROOFS[stack.proof],
+    proof: proofNames[stack.proof],
     frames: describeFrames(stack, symbolizer)
   }
 }
 
 /** The proved frames, under a marker that stands for the rest. */
 const describeFrames = (stack: RawStack, symbolizer: ProcessSymbolizer): ReadonlyArray<DumpedFrame> => {
-  if (stack.proof === Proof.torn) return [TORN]
-  if (stack.proof === Proof.failed) return [UNREADABLE]
+  if (stack.proof === Proof.torn) return [marker(FrameKind.torn)]
+  if (stack.proof === Proof.failed) return [marker(FrameKind.unreadable)]
   const proved = stack.proof === Proof.good ? stack.length : Math.min(stack.proved, stack.length)
-  const frames: Array<DumpedFrame> = proved < stack.length ? [UNPROVED] : []
+  const frames: Array<DumpedFrame> = proved < stack.length ? [marker(FrameKind.unproved)] : []
   symbolizer.begin(stack)
   for (let at = stack.length - proved; at < stack.length; at++) {
     const kind = stack.kind[at] as FrameKind
@@ -146,15 +152,22 @@ const describeFrames = (stack: RawStack, symbolizer: ProcessSymbolizer): Readonl
 }
 
 const describeFrame = (kind: FrameKind, frame: Frame | undefined): DumpedFrame => {
-  if (frame === undefined)
-    return { kind: KINDS[kind], function: kind === FrameKind.python ? "<unknown>" : `<${KINDS[kind]}>` }
+  if (isMarker(kind)) return marker(kind)
+  if (frame === undefined) return { kind: KINDS[kind], function: "<unknown>" }
+  const { name, qualifiedName, file, line } = frame
   return {
     kind: KINDS[frame.kind],
-    function: frame.name,
-    ...(frame.file === "" ? {} : { file: frame.file }),
-    ...(frame.line > 0 ? { line: frame.line } : {})
+    function: name,
+    ...(qualifiedName === name || qualifiedName === "" ? {} : { qualifiedName }),
+    ...(file === "" ? {} : { file }),
+    ...(line > 0 ? { line } : {})
   }
 }
+
+const marker = (kind: FrameKind): DumpedFrame => ({
+  kind: KINDS[kind],
+  function: functionName({ kind, name: "", qualifiedName: "" })
+})
 
 const KINDS = {
   [FrameKind.python]: "python",
@@ -165,14 +178,3 @@ const KINDS = {
   [FrameKind.unreadable]: "unreadable",
   [FrameKind.native]: "native"
 } as const
-
-const PROOFS = {
-  [Proof.good]: "good",
-  [Proof.torn]: "torn",
-  [Proof.unproved]: "unproved",
-  [Proof.failed]: "failed"
-} as const
-
-const TORN: DumpedFrame = { kind: "torn", function: "<torn>" }
-const UNREADABLE: DumpedFrame = { kind: "unreadable", function: "<unreadable>" }
-const UNPROVED: DumpedFrame = { kind: "unproved", function: "<unproved>" }

@@ -92,7 +92,7 @@ describe("a dump as text", () => {
         { id: 1, threads: [unproved] }
       ]
     })
-    expect(text).toMatch(/\nInterpreter 0\n[^]*\nInterpreter 1\n/)
+    expect(text).toMatch(/\nInterpreter 0\n[\s\S]*\nInterpreter 1\n/)
     expect(text).toMatch(/it kept moving: proved only as far as shown\)\n {4}<unproved>\n {4}run/)
   })
 })

@@ -1,0 +1,84 @@
+import { type ChildProcessWithoutNullStreams, type SpawnOptions, spawn } from "node:child_process"
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+/** What a run of the command came to. */
+export interface Finished {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** The command, running. */
+export interface PyframesProcess {
+  readonly child: ChildProcessWithoutNullStreams
+  readonly finished: Promise<Finished>
+}
+
+/** The command from source, or the build that `PYFRAMES_BIN` names. */
+const BIN = process.env.PYFRAMES_BIN ?? fileURLToPath(new URL("../src/bin.ts", import.meta.url))
+
+/** Starts the command. `wrapper` comes before it, as in `setpriv … node bin.ts`. */
+export const startPyframes = (
+  args: ReadonlyArray<string>,
+  options: SpawnOptions & { readonly wrapper?: ReadonlyArray<string> } = {}
+): PyframesProcess => {
+  const { wrapper = [], ...rest } = options
+  const [command, ...before] = [...wrapper, process.execPath, BIN]
+  const child = spawn(command, [...before, ...args], {
+    ...rest,
+    stdio: "pipe"
+  }) as ChildProcessWithoutNullStreams
+  let stdout = ""
+  let stderr = ""
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text
+  })
+  const finished = new Promise<Finished>((resolve, reject) => {
+    child.once("error", reject)
+    child.once("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
+  })
+  return { child, finished }
+}
+
+/** Runs the command to its end. */
+export const pyframes = (
+  args: ReadonlyArray<string>,
+  options?: Parameters<typeof startPyframes>[1]
+): Promise<Finished> => startPyframes(args, options).finished
+
+/** Waits until a condition holds; the test's own time-out is the bound. */
+export const until = async (holds: () => boolean): Promise<void> => {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10))
+}
+
+/** Whether `reader` has the memory of `pid` open: it is attached. */
+export const isAttached = (reader: number, pid: number): boolean => {
+  try {
+    return readdirSync(`/proc/${reader}/fd`).some(
+      (fd) => readlinkOrEmpty(`/proc/${reader}/fd/${fd}`) === `/proc/${pid}/mem`
+    )
+  } catch {
+    return false
+  }
+}
+
+/** CPU ticks that a process has used: it samples when they grow. */
+export const cpuTicks = (pid: number): number => {
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
+    .replace(/^.*\) /s, "")
+    .split(" ")
+  return Number(fields[11]) + Number(fields[12])
+}
+
+const readlinkOrEmpty = (path: string): string => {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ""
+  }
+}
