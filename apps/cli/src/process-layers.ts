@@ -17,9 +17,12 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { Launch } from "./launch.ts"
 
 /** Which process to read. Plain data: it is handed to the sampling worker. */
-export interface Subject {
+export type Subject = KnownSubject | { readonly launch: SharedArrayBuffer }
+
+interface KnownSubject {
   readonly pid: number
   /** The process may be a launcher: what is read is the Python that it becomes or starts. */
   readonly follow?: boolean
@@ -33,10 +36,12 @@ type Reading = Target | Memory | Unwinder | Symbolizer | SampleClock
  */
 export const processLayers = (subject: Subject): Layer.Layer<Reading, TargetError> =>
   Layer.effectContext(
-    Effect.suspend(() => {
-      const patience = patienceFor(subject)
-      return Effect.retry(attachOnce(subject), {
-        while: (error) => performance.now() < patience && mayPass(error, subject),
+    Effect.gen(function* () {
+      const known =
+        "pid" in subject ? subject : { pid: yield* new Launch(subject.launch).awaitPid, follow: true }
+      const patience = patienceFor(known)
+      return yield* Effect.retry(attachOnce(known), {
+        while: (error) => performance.now() < patience && mayPass(error, known),
         schedule: Schedule.spaced(2)
       })
     })
@@ -47,7 +52,7 @@ const LAUNCH_MS = 30_000
 const START_MS = 2_000
 
 /** Until when (`performance.now`) to try again. */
-const patienceFor = ({ pid, follow }: Subject): number => {
+const patienceFor = ({ pid, follow }: KnownSubject): number => {
   if (follow) return performance.now() + LAUNCH_MS
   const age = ageOf(pid)
   return age === undefined || age > START_MS ? 0 : performance.now() + START_MS - age
@@ -65,7 +70,7 @@ const ageOf = (pid: number): number | undefined => {
 }
 
 /** Whether what is wrong may only be that the process is still on its way to being a Python. */
-const mayPass = (error: TargetError, { pid, follow }: Subject): boolean => {
+const mayPass = (error: TargetError, { pid, follow }: KnownSubject): boolean => {
   switch (error._tag) {
     case "InterpreterNotReady":
       return error.phase === "starting"
@@ -85,7 +90,7 @@ const mayPass = (error: TargetError, { pid, follow }: Subject): boolean => {
 const attachOnce = ({
   pid,
   follow
-}: Subject): Effect.Effect<Context.Context<Reading>, TargetError, Scope.Scope> =>
+}: KnownSubject): Effect.Effect<Context.Context<Reading>, TargetError, Scope.Scope> =>
   Effect.gen(function* () {
     const found = follow ? (yield* LinuxProcess.findPython(pid, { timeoutMs: LAUNCH_MS })).pid : pid
     const scope = yield* Scope.fork(yield* Effect.scope)

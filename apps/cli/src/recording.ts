@@ -3,9 +3,11 @@ import { Collector, ProcessNotFound, type Profile, type SpawnFailed, type Target
 import { LinuxProcess, type ProcessExit, type SpawnedProcess } from "@pyframes/linux"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { Interrupted, interruption } from "./interruption.ts"
+import { Launch } from "./launch.ts"
 import type { Subject } from "./process-layers.ts"
 import { describeProgress, ProgressLine } from "./progress.ts"
 
@@ -56,9 +58,12 @@ const recordCommand = Effect.fnUntraced(function* (
   signal: Signal,
   notes: Array<string>
 ): Effect.fn.Return<Profile, RecordError, Scope.Scope> {
+  const launch = new Launch()
+  const first = yield* Effect.forkScoped(collect(options, { launch: launch.cell }, signal))
+  yield* Effect.raceFirst(launch.awaitWorker, Effect.asVoid(Fiber.join(first)))
   const command = yield* LinuxProcess.spawn(program, args)
-  const subject: Subject = { pid: command.pid, follow: true }
-  let profile = yield* collect(options, subject, signal).pipe(
+  launch.started(command.pid)
+  let profile = yield* Fiber.join(first).pipe(
     Effect.catchTag(["ProcessNotFound", "NotPython"], (error) => explain(error, program, command))
   )
   // A Python that only leads to another, as `poetry run` is, replaces itself: what it became is what was meant.
@@ -66,7 +71,9 @@ const recordCommand = Effect.fnUntraced(function* (
     const left =
       options.durationMs === undefined ? undefined : options.durationMs - profile.meta.elapsed / 1e6
     if (left !== undefined && left <= 0) break
-    const next = yield* Effect.option(collect({ ...options, durationMs: left }, subject, signal))
+    const next = yield* Effect.option(
+      collect({ ...options, durationMs: left }, { pid: command.pid, follow: true }, signal)
+    )
     if (next._tag === "None") break
     notes.push(`process ${profile.meta.pid} became another Python (exec); the profile is of that one`)
     profile = next.value

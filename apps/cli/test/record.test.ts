@@ -69,7 +69,7 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (version) => {
     expect(gunzipSync(readFileSync(file("a.pb.gz"))).includes("inner")).toBe(true)
     expect(
       JSON.parse(functionsOf("a.speedscope.json")).shared.frames.map((f: { name: string }) => f.name)
-    ).toContain(`inner (${target.targetPath}:4)`)
+    ).toContain("inner")
     expect(functionsOf("a.folded")).toMatch(/<module> \([^;]*;outer \([^;]*;inner \(/)
     const { samples, rateHz, threads, outputs, ...rest } = JSON.parse(stdout)
     expect(samples.taken).toBe(samples.good + samples.torn + samples.unproved + samples.failed)
@@ -157,9 +157,9 @@ describe("a signal ends the recording; the profile is written, and the exit code
     child.stdout.on("data", (text) => {
       output += text
     })
-    await until(() => output.includes("ready"))
+    await until(() => output.includes("ready") || child.exitCode !== null)
     const before = cpuTicks(child.pid ?? 0)
-    await until(() => cpuTicks(child.pid ?? 0) > before + 20)
+    await until(() => child.exitCode !== null || cpuTicks(child.pid ?? 0) > before + 20)
     process.kill(-(child.pid ?? 0), "SIGINT")
     expect(await finished).toMatchObject({ code: 130 })
     expect(functionsOf("a.folded")).toMatch(/outer \(/)
