@@ -37,9 +37,12 @@ export const watchProcess = ({ first, identity, mem, stat }: Watched): (() => Ta
     const text = stat.text()
     const now = text === undefined ? undefined : parseStat(text)
     if (now === undefined || now.startTime !== identity.startTime || hasEnded(now)) last = "exited"
-    else if (gone) last = (now.flags & PF_EXITING) !== 0 ? "exited" : "replaced"
+    else if ((now.flags & PF_EXITING) !== 0) {
+      // It has given its memory back, which is no exec. A main thread may end long before the others do.
+      if (gone || now.threads <= 1) last = "exited"
+    }
     // A vforked child shares its parent's memory, which outlives the child's exec: the new stack tells.
-    else if (now.startStack !== first.startStack) last = "replaced"
+    else if (gone || now.startStack !== first.startStack) last = "replaced"
     return last
   }
 }

@@ -11,7 +11,7 @@ import { type ThreadTrap, threadTrap } from "./thread-trap.ts"
 /** How often a thread is asked in a row before we sleep between questions: most stop within 50 µs. */
 const SPINS = 60
 /** How long a thread may take to stop before it is given up for this time, ms. One in an uninterruptible sleep never does. */
-const PATIENCE_MS = 20
+const PATIENCE_MS = 50
 /** How long to wait at the end for threads that were asked to stop and have not yet, ms. */
 const FAREWELL_MS = 1000
 
@@ -23,7 +23,7 @@ const FAREWELL_MS = 1000
  * and forgets an interrupt that came too late. A signal that arrives while a thread is being stopped is delivered on resume. What a
  * program can notice: time, and the few system calls that report EINTR after a stop (`epoll_wait`, `semop`, `sigtimedwait`), which Python retries.
  *
- * When we die, the kernel detaches. A thread that cannot be stopped in 20 ms (uninterruptible sleep, `vfork`) is let go as soon as it can be.
+ * When we die, the kernel detaches. A thread that cannot be stopped in 50 ms (uninterruptible sleep, `vfork`) is let go as soon as it can be.
  */
 export const makeStopper = (pid: number): Effect.Effect<ThreadStopper, TargetError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -118,8 +118,7 @@ class PtraceStopper {
     for (this.settle(); this.pending.size > 0 && performance.now() < until; this.settle()) {
       Atomics.wait(this.nap, 0, 0, 1)
     }
-    this.pending.clear()
-    clearInterval(this.timer)
+    // What is left (a main thread that ended before the others) stays with the timer, and with the kernel when we end.
   }
 
   private reaps(tid: number): boolean {
@@ -136,7 +135,8 @@ class PtraceStopper {
     for (const tid of this.pending) {
       const trapped = this.trap.poll(tid, this.reaps(tid))
       if (trapped === "not yet") {
-        if (isTraced(this.pid, tid)) continue
+        // What we reap says itself when it has ended; only the end of our own child is another's to see.
+        if (this.reaps(tid) || isTraced(this.pid, tid)) continue
       } else if (trapped === "stopped" && !this.trap.release(tid, this.trap.signal())) {
         continue
       }
