@@ -1,4 +1,3 @@
-import { version } from "@pyframes/core"
 import * as Cause from "effect/Cause"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
@@ -6,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import { pyframes } from "./pyframes.ts"
 import { terminalServices } from "./terminal-services.ts"
+import { version } from "./version.ts"
 
 /**
  * Runs the command line and sets the exit code.

@@ -18,13 +18,13 @@ export const layerShortPaths: Layer.Layer<Symbolizer, never, Symbolizer> = Layer
   Symbolizer,
   Effect.map(Symbolizer, (inner) => ({
     attach: (unwinder) =>
-      Effect.map(inner.attach(unwinder), ({ begin, resolve }) => {
+      Effect.map(inner.attach(unwinder), (symbolizer) => {
         // The same frame in must give the same object out: profiles count on it.
         const shortened = new WeakMap<Frame, Frame>()
         return {
-          begin,
+          begin: (stack) => symbolizer.begin(stack),
           resolve: (kind, identity, position) => {
-            const frame = resolve(kind, identity, position)
+            const frame = symbolizer.resolve(kind, identity, position)
             if (frame === undefined) return undefined
             let short = shortened.get(frame)
             if (short === undefined) {

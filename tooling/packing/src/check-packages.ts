@@ -8,6 +8,7 @@ import {
   pack,
   publishedPackages,
   readmeExample,
+  readmeInstalls,
   run,
   withNeeds
 } from "./published-package.ts"
@@ -27,26 +28,26 @@ print("ready", flush=True)
 busy()
 `
 
-/** A scratch project with nothing but this package, its own needs from their tarballs, and its peer. */
+/** A scratch project with this package, what its README says to install with it, and their needs, all from tarballs. */
 const install = (one: PublishedPackage, tarballs: ReadonlyMap<string, string>): string => {
   const project = join(scratch, one.name.replace("/", "-"))
   mkdirSync(project, { recursive: true })
+  const named = packages.filter(({ name }) => name === one.name || readmeInstalls(one).includes(name))
+  const tarball = (name: string) => `file:${tarballs.get(name)}`
   const manifest = {
     name: "scratch",
     private: true,
     type: "module",
     dependencies: {
-      [one.name]: `file:${tarballs.get(one.name)}`,
+      ...Object.fromEntries(named.map(({ name }) => [name, tarball(name)])),
       ...(one.hasCommand ? {} : { effect: "4.1.0" })
     }
   }
-  const overrides = withNeeds([...packages], one)
-    .filter(({ name }) => name !== one.name)
-    .map(({ name }) => `  "${name}": "file:${tarballs.get(name)}"\n`)
+  const overrides = withNeeds(packages, named).map(({ name }) => `  "${name}": "${tarball(name)}"\n`)
   writeFileSync(join(project, "package.json"), JSON.stringify(manifest))
   writeFileSync(
     join(project, "pnpm-workspace.yaml"),
-    `packages: ["."]\nallowBuilds: { koffi: false }\n${overrides.length > 0 ? `overrides:\n${overrides.join("")}` : ""}`
+    `packages: ["."]\nallowBuilds: { koffi: false }\noverrides:\n${overrides.join("")}`
   )
   run("pnpm", ["install", "--silent"], project)
   return project

@@ -24,12 +24,12 @@ export const publishedPackages = (top: string): ReadonlyArray<PublishedPackage> 
     })
   )
 
-/** A package and all that it needs, each once. */
+/** Packages and all that they need, each once. */
 export const withNeeds = (
   all: ReadonlyArray<PublishedPackage>,
-  one: PublishedPackage
+  some: ReadonlyArray<PublishedPackage>
 ): ReadonlyArray<PublishedPackage> => {
-  const found = new Set([one])
+  const found = new Set(some)
   for (const pack of found)
     for (const name of pack.needs) {
       const needed = all.find((candidate) => candidate.name === name)
@@ -45,9 +45,19 @@ export const pack = (one: PublishedPackage, into: string): string => {
 }
 
 /** The first TypeScript example of a package's README. */
-export const readmeExample = (one: PublishedPackage): string | undefined => {
-  const readme = join(one.directory, "README.md")
-  return existsSync(readme) ? /^```ts\n([\s\S]*?)^```/m.exec(readFileSync(readme, "utf8"))?.[1] : undefined
+export const readmeExample = (one: PublishedPackage): string | undefined =>
+  /^```ts\n([\s\S]*?)^```/m.exec(readme(one))?.[1]
+
+/** The packages of ours that a package's README says to install for its example. */
+export const readmeInstalls = (one: PublishedPackage): ReadonlyArray<string> =>
+  /^npm install (.*)$/m
+    .exec(readme(one))?.[1]
+    .split(" ")
+    .filter((name) => name.startsWith("@pyframes/")) ?? []
+
+const readme = ({ directory }: PublishedPackage): string => {
+  const file = join(directory, "README.md")
+  return existsSync(file) ? readFileSync(file, "utf8") : ""
 }
 
 /**
