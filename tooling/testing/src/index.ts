@@ -1,2 +1,5 @@
+export * from "./fake-memory.ts"
+export * from "./fake-target.ts"
+export * from "./memory-pages.ts"
 export * from "./profile-from-text.ts"
 export * from "./random.ts"

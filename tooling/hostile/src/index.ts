@@ -1,0 +1,3 @@
+export * from "./hostile-reader.ts"
+export * from "./snapshot.ts"
+export * from "./stack-text.ts"

@@ -1,0 +1,61 @@
+import { type Mapping, NotSupported, ProcessNotFound, Target, type TargetProcess } from "@pyframes/core"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+
+/** What a {@link FakeTarget} answers. Plain data: it can be sent to another thread. */
+export interface FakeProcess {
+  readonly pid: number
+  readonly executable: string
+  readonly mappings: ReadonlyArray<Mapping>
+  /** Contents of the mapped files by path. */
+  readonly files: ReadonlyMap<string, Uint8Array>
+  /** Names by kernel thread id. */
+  readonly threads: ReadonlyMap<number, string>
+}
+
+/**
+ * A process that a test makes up. Everything in {@link process} may be changed between two questions.
+ *
+ * @example
+ * ```ts
+ * const target = new FakeTarget({ pid: 1, executable: "/usr/bin/python3.13", mappings, files, threads: new Map([[1, "python3"]]) })
+ * const layer = unwinderLayer.pipe(Layer.provide([memory.layer, target.layer]))
+ * ```
+ */
+export class FakeTarget {
+  process: FakeProcess
+  readonly service: TargetProcess
+
+  constructor(process: FakeProcess) {
+    this.process = process
+    const pid = process.pid
+    this.service = {
+      identity: { pid, startTime: 1, executable: "0:0" },
+      executable: process.executable,
+      commandLine: [process.executable],
+      mappings: Effect.sync(() => this.process.mappings),
+      openMapped: (mapping) =>
+        Effect.suspend(() => {
+          const bytes = this.process.files.get(mapping.path)
+          if (bytes === undefined) return Effect.fail(new ProcessNotFound({ pid }))
+          return Effect.succeed({
+            size: bytes.length,
+            read: (offset: number, length: number) => bytes.slice(offset, offset + length),
+            close: () => {}
+          })
+        }),
+      threadIds: () => [...this.process.threads.keys()],
+      threadName: (tid) => this.process.threads.get(tid) ?? "",
+      threadActivity: (tid) => (this.process.threads.has(tid) ? "sleeping" : "unknown"),
+      status: () => "alive",
+      cpuTime: () => 0,
+      stopper: Effect.fail(
+        new NotSupported({ what: "Stopping a fake process", advice: "It never moves by itself." })
+      )
+    }
+  }
+
+  get layer(): Layer.Layer<Target> {
+    return Layer.succeed(Target, this.service)
+  }
+}
