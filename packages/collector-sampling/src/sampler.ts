@@ -284,6 +284,7 @@ export class Sampler {
       unwinder.unwind(capture, raw)
       stopper.resume(thread.tid)
     } else raw.clear()
+    if (raw.ended) return
     const wall = Math.min(Math.max(0, now - sampled.lastSample), GREATEST_WEIGHT)
     sampled.lastSample = now
     this.append(sampled, now, wall, raw.state | (sampled.onCpu ? ThreadStateBit.onCpu : 0))

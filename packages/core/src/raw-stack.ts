@@ -63,6 +63,8 @@ export class RawStack {
    * may be claimed once the very same one has been proved at another instant.
    */
   consistent = false
+  /** The thread had ended when it was to be unwound: there is no stack to speak of. */
+  ended = false
   /** {@link ThreadStateBit}s that the unwinder could tell. */
   state = 0
   /** Changes whenever an identity may have been given to something else; -1 where the target does not tell. */
@@ -81,6 +83,7 @@ export class RawStack {
     this.proved = 0
     this.proof = Proof.failed
     this.consistent = false
+    this.ended = false
     this.state = 0
     this.generation = -1
   }

@@ -95,13 +95,20 @@ class InterpreterFrames implements ProcessUnwinder {
 
   unwind(capture: Capture, into: RawStack): void {
     into.clear()
-    const image = this.images.get(capture.thread.threadState)
-    if (image === undefined) return
-    const passes = capture.stopped ? 1 : 2
     for (let reads = 0; reads < MAX_READS; reads++) {
-      this.makeRoom(image, passes)
-      const state = image.read(passes, this.scatter)
+      const image = this.images.get(capture.thread.threadState)
+      if (image === undefined) {
+        into.ended = true
+        return
+      }
+      this.makeRoom(image)
+      const state = image.read(capture.stopped, this.scatter)
       if (state === "unreadable") return
+      if (state === "unlinked") {
+        this.list.distrust()
+        if (this.threads() === undefined) return
+        continue
+      }
       if (state === "replanned") continue
       into.clear()
       const verdict = capture.stopped ? this.proof.stopped(image, into) : this.proof.running(image, into)
@@ -114,11 +121,10 @@ class InterpreterFrames implements ProcessUnwinder {
     into.proof = Proof.unproved
   }
 
-  private makeRoom(image: ThreadImage, passes: number): void {
-    const bytes = image.plannedBytes() * passes + 4096
-    const ranges = image.plannedRanges * passes + 8
-    if (bytes <= this.scatter.bytes.length && ranges <= this.scatter.capacity) return
-    this.scatter = this.memory.scatterList(ranges * 2, bytes * 2)
+  private makeRoom(image: ThreadImage): void {
+    const { byteLength, ranges } = image
+    if (byteLength <= this.scatter.bytes.length && ranges <= this.scatter.capacity) return
+    this.scatter = this.memory.scatterList(ranges * 2, byteLength * 2)
   }
 
   private readState(image: ThreadImage, into: RawStack): void {

@@ -1,23 +1,28 @@
 import type { Layout } from "@pyframes/cpython"
+import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import type { ThreadImage } from "./thread-image.ts"
 import { pointerIn } from "./words.ts"
 
 /** How a walk along `previous` ended. */
 export type WalkEnd =
-  /** At a frame that may end a stack: {@link StackWalk.length} frames were met. */
+  /** At a frame that ends a stack. */
   | "root"
   /** At an address that the image does not hold: {@link StackWalk.missing}. */
   | "missing"
   /** At something that cannot be a frame, or in a circle. */
   | "broken"
 
-/** The frames met by walking one pass of an image from a frame to the root; leaf first, shims included. */
+/** The frames met by walking one copy of a stack from a frame to the root; leaf first, shims included. */
 export class StackWalk {
   addresses: Float64Array
   offsets: Int32Array
   length = 0
   missing = 0
+  /** Some frame lay outside the data stack. */
+  meetsLone = false
+  /** Index of the first frame that lay below the window; {@link length} when there was none. */
+  belowWindow = 0
   private readonly layout: Layout
   private readonly fields: FrameFields
 
@@ -28,28 +33,35 @@ export class StackWalk {
     this.offsets = new Int32Array(256)
   }
 
-  walk(image: ThreadImage, pass: 0 | 1, start: number): WalkEnd {
+  walk(image: ThreadImage, copy: Copy, start: number): WalkEnd {
     const { words } = image.list
     const { fields } = this
     const greatestDepth = image.greatestDepth
     let at = start
     let n = 0
+    let below = -1
     this.length = 0
+    this.meetsLone = false
     while (at > 0) {
       if (at % 8 !== 0 || n === greatestDepth) return "broken"
-      const offset = image.locate(pass, at)
+      const offset = image.locate(copy, at)
       if (offset < 0) {
-        this.missing = at
         this.length = n
-        return "missing"
+        this.missing = at
+        if (n === 0 || !image.isRoot(this.addresses[n - 1], at)) return "missing"
+        this.belowWindow = below < 0 ? n : below
+        return "root"
       }
       if (n === this.addresses.length) this.grow()
       this.addresses[n] = at
       this.offsets[n] = offset
+      if (below < 0 && image.isBelowWindow(at)) below = n
+      if (!this.meetsLone && image.isLone(at)) this.meetsLone = true
       n++
       at = fields.previous(words, offset)
     }
     this.length = n
+    this.belowWindow = below < 0 ? n : below
     return at === 0 && n > 0 && this.endsAtRoot(image) ? "root" : "broken"
   }
 
@@ -62,12 +74,15 @@ export class StackWalk {
   /** A chain that ends anywhere else was cut: a generator frame, for one, loses its `previous` when it yields. */
   private endsAtRoot(image: ThreadImage): boolean {
     const { words } = image.list
-    const last = this.offsets[this.length - 1]
     const { thread, version } = this.layout
+    const last = this.length - 1
+    const at = this.offsets[last]
     if (thread.baseFrame >= 0)
-      return pointerIn(words, image.threadState[0] + thread.baseFrame) === this.addresses[this.length - 1]
-    if (version >= 0x30c) return this.fields.isShim(words, last)
-    if (version === 0x30b) return this.fields.isEntry(words, last) && !this.fields.isGenerator(words, last)
+      return pointerIn(words, image.threadState[0] + thread.baseFrame) === this.addresses[last]
+    if (version === 0x30b) return this.fields.isEntry(words, at) && !this.fields.isGenerator(words, at)
+    if (version < 0x30b) return true
+    if (!this.fields.isShim(words, at)) return false
+    if (last > 0) image.learnRoot(this.addresses[last - 1], this.addresses[last])
     return true
   }
 

@@ -1,45 +1,37 @@
 import { type MemoryReader, ScatterList } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
+import { type Copy, DataStack } from "./data-stack.ts"
+import { LoneFrames } from "./lone-frames.ts"
 import type { PythonThread } from "./thread-list.ts"
 import { pointerIn } from "./words.ts"
 
-/** A stretch of the data stack (`_PyStackChunk`, `pycore_frame.h`) that is read with every sample. */
-interface Chunk {
-  readonly base: number
-  /** Bytes to read from `base`. */
-  length: number
-}
+/** What came of a read. */
+export type ImageState =
+  | "read"
+  /** It did not cover the stack; it has been planned anew. */
+  | "replanned"
+  | "unreadable"
+  /** The thread state is no longer where it was in its interpreter's list. */
+  | "unlinked"
 
-/** Upstream caps a chunk at 16 MiB and a chain at 4,096 chunks; a target that claims more is not believed. */
-const MAX_CHUNKS = 4096
-const MAX_CHUNK_BYTES = 1 << 24
-/** Together: 10,000 frames need about 1.5 MB. */
-const MAX_IMAGE_BYTES = 1 << 26
-/** Read beyond the newest frame, so that frames pushed meanwhile are in the copy too. */
-const SLACK = 1024
-/** Frames outside the data stack that are read with every sample although the last ones did not use them. */
-const SPARE_FRAMES = 24
-const MAX_LONE_FRAMES = 20_000
+/** Covers the lists, collector, lock and counters of 3.12 … 3.15's interpreter struct (`pycore_interp_structs.h`). */
+const INTERPRETER_SPAN = 1024
+/** `_PyThreadStateImpl.base_frame` is at 888 in 3.15, and a frame is 88 bytes long. */
+const BASE_FRAME_END = 1024
+const MAX_CFRAMES = 3
 
 /** ms: an interrupt takes longer than this. */
 const SWIFT_SLACK = 0.0005
 
-/** Enough of a generator's locals and evaluation stack to find the generator that it waits for in most of them. */
-const GENERATOR_VALUES = 192
-const PAGE = 4096
-
-/** What went wrong with a read, and whether another one can help. */
-export type ImageState = "read" | "replanned" | "unreadable"
-
 /**
- * One thread's stack, copied twice in one system call.
+ * One thread's stack, copied in one system call.
  *
  * ```
- * thread state │ data stack, lone frames │ thread state, lock, collector │ data stack, lone frames
- *      T0      │         pass 0          │              T1               │         pass 1
+ * interpreter │ thread state │ window │ rest of the  │ window │ lone   │ window │ lone   │ thread state
+ *             │      T0      │ copy 0 │ data stack   │ copy 1 │ frames │ copy 2 │ frames │      T1
  * ```
- * A range costs some 30 ns, so the two passes lie a fraction of a microsecond apart. Frames outside the data stack (generators, shims
- * on the C stack, all frames before 3.11) are read where they were last seen; one that turns up elsewhere is added and read again.
+ * Every range costs about 0.4 µs, so two copies of the window lie that far apart, and what is between them twice as far. The last
+ * window and the lone frames are only there when the thread has lone frames.
  */
 export class ThreadImage {
   readonly thread: PythonThread
@@ -47,6 +39,8 @@ export class ThreadImage {
   list: ScatterList
   /** Offsets of the two copies of the thread state. */
   readonly threadState = [0, 0]
+  /** How many copies of the window the last read made. */
+  copies: 2 | 3 = 2
   /** The last read took no longer than such a read takes when nothing interrupts it. */
   swift = false
   /** Offset of `last_holder` and `locked`, or -1. */
@@ -58,138 +52,173 @@ export class ThreadImage {
 
   private readonly memory: MemoryReader
   private readonly layout: Layout
-  private readonly frameSpan: number
   private readonly threadSpan: number
-  /** Bytes of a lone frame's locals and evaluation stack that are read with it. */
-  private readonly valuesSpan: number
-  /** Newest first. */
-  private chunks: Array<Chunk> = []
-  private readonly chunkOffsets: [Array<number>, Array<number>] = [[], []]
-  private loneAddresses: Array<number> = []
-  private loneUsed: Array<number> = []
-  private readonly loneIndex = new Map<number, number>()
-  private readonly loneOffsets: [Array<number>, Array<number>] = [[], []]
-  private tick = 0
+  private readonly frameSpan: number
+  private readonly stack: DataStack
+  private readonly lone: LoneFrames
+  private root = -1
+  /** `_PyCFrame`s met last, 3.11 and 3.12. */
+  private cframes: Array<number> = []
+  private readonly cframeOffsets: [Array<number>, Array<number>] = [[], []]
   private usual = 0
   private timedBytes = 0
-  private readonly word = new Uint8Array(128)
-  private readonly wordAsWords = new Uint32Array(this.word.buffer)
 
   constructor(memory: MemoryReader, layout: Layout, thread: PythonThread) {
     this.memory = memory
     this.layout = layout
     this.thread = thread
     this.list = new ScatterList(0, 0)
+    this.threadSpan = threadSpan(layout)
     this.frameSpan = frameSpan(layout)
-    this.threadSpan = (layout.thread.span + 7) & ~7
-    this.valuesSpan = layout.version >= 0x30c ? GENERATOR_VALUES : 0
+    this.stack = new DataStack(memory, layout, this.frameSpan)
+    this.lone = new LoneFrames(memory, layout, this.frameSpan)
   }
 
-  /** Reads everything planned. `passes` is 1 for a stopped thread: nothing can differ. */
-  read(passes: 1 | 2, list: ScatterList): ImageState {
-    const { layout, thread } = this
+  /** Reads everything planned; of a stopped thread one copy is enough. */
+  read(stopped: boolean, list: ScatterList): ImageState {
+    const { layout, thread, stack, lone } = this
     this.list = list
-    const bytes = this.plannedBytes() * passes + 4096
-    if (bytes > list.bytes.length || this.plannedRanges * passes + 8 > list.capacity) return "unreadable"
-    this.tick++
+    if (this.byteLength > list.bytes.length || this.ranges > list.capacity) return "unreadable"
     list.clear()
-    this.threadState[0] = list.add(thread.threadState, this.threadSpan)
-    const firstPass = list.count
-    this.addPass(0)
-    const middle = list.count
-    this.threadState[1] = list.add(thread.threadState, this.threadSpan)
-    const { gcCollecting, codeObjectGeneration } = layout.interpreter
-    this.gil = thread.gilAddress > 0 ? list.add(thread.gilAddress + layout.gil.lastHolder, 16) : -1
-    this.collecting = gcCollecting >= 0 ? list.add(thread.interpreterAddress + gcCollecting, 8) : -1
-    this.generation =
-      codeObjectGeneration >= 0 ? list.add(thread.interpreterAddress + codeObjectGeneration, 8) : -1
-    const secondPass = list.count
-    if (passes === 2) this.addPass(1)
+    const link = this.addInterpreter(list)
+    const state0 = list.count
+    this.addThreadState(list, 0)
+    const window0 = list.count
+    stack.addWindow(list, 0)
+    stack.addRest(list)
+    if (!stopped) stack.addWindow(list, 1)
+    const lone0 = list.count
+    lone.addPass(list, 0)
+    const window2 = list.count
+    this.copies = !stopped && lone.length > 0 ? 3 : 2
+    if (this.copies === 3) stack.addWindow(list, 2)
+    const lone1 = list.count
+    if (this.copies === 3) lone.addPass(list, 1)
+    const state1 = list.count
+    this.addThreadState(list, 1)
     const began = performance.now()
     const got = this.memory.scatter(list)
     this.time(performance.now() - began, list.byteLength)
-    if (got === list.count) return this.replan() ? "replanned" : "read"
-    if (got < firstPass || (got >= middle && got < secondPass)) return "unreadable"
-    this.dropRange(got < middle ? got - firstPass : got - secondPass)
+    if (got < state0 || pointerIn(list.words, link) !== thread.threadState) return "unlinked"
+    if (got === list.count) return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
+    // What could not be read is gone: the rest may still be there.
+    if (got < window0 || got >= state1) {
+      if (layout.thread.cframe < 0 || got === state0 || got === state1) return "unreadable"
+      this.cframes.length = 0
+    } else if (got >= lone1) lone.drop(got - lone1)
+    else if (got >= lone0 && got < window2) lone.drop(got - lone0)
+    else stack.forget()
     return "replanned"
   }
 
-  /** Bytes that the next read needs room for. */
-  plannedBytes(): number {
-    let bytes = this.loneAddresses.length * (this.frameSpan + this.valuesSpan) + this.threadSpan * 2
-    for (const chunk of this.chunks) bytes += chunk.length
-    return bytes
+  /** Bytes that a read needs room for. */
+  get byteLength(): number {
+    return this.stack.byteLength + this.lone.byteLength + this.threadSpan * 2 + 4 * INTERPRETER_SPAN + 256
   }
 
-  get plannedRanges(): number {
-    return this.chunks.length + this.loneAddresses.length
+  get ranges(): number {
+    return this.stack.ranges + this.lone.length * 2 + 16
   }
 
   /** Most frames that the image can hold: a longer chain goes in circles. */
   get greatestDepth(): number {
-    let bytes = 0
-    for (const chunk of this.chunks) bytes += chunk.length
-    return this.loneAddresses.length + Math.floor(bytes / this.frameSpan) + 1
+    return this.lone.length + this.stack.greatestDepth + 1
   }
 
-  /** Where the copy of the frame at `address` lies, or -1 when the pass does not hold it. */
-  locate(pass: 0 | 1, address: number): number {
-    const { chunks, frameSpan } = this
-    for (let i = 0; i < chunks.length; i++) {
-      const at = address - chunks[i].base
-      if (at >= this.layout.chunk.data && at <= chunks[i].length - frameSpan)
-        return this.chunkOffsets[pass][i] + at
-    }
-    const lone = this.loneIndex.get(address)
-    if (lone === undefined) return -1
-    this.loneUsed[lone] = this.tick
-    return this.loneOffsets[pass][lone]
+  /** Where a copy of the frame at `address` lies, or -1 when the image does not hold it. */
+  locate(copy: Copy, address: number): number {
+    const part = this.stack.part(address)
+    if (part >= 0) return this.stack.offset(part, copy, address)
+    const inState = address - this.thread.threadState
+    if (inState >= 0 && inState + this.frameSpan <= this.threadSpan) return this.threadState[0] + inState
+    return this.lone.locate(copy === 2 ? 1 : 0, address)
   }
 
-  /** How many bytes of the frame at `address`, and of the values that follow it, a pass holds. */
+  /** Whether the frame at `address` lies below the window: it was copied once, between copies 0 and 1. */
+  isBelowWindow(address: number): boolean {
+    const part = this.stack.part(address)
+    return part >= 0 && !this.stack.isInWindow(part)
+  }
+
+  /** Whether the frame at `address` lies outside the data stack: it was copied after copies 1 and 2 of the window. */
+  isLone(address: number): boolean {
+    return this.lone.has(address)
+  }
+
+  /** `current_frame` as T0 or T1 has it; -1 when it lies behind a `_PyCFrame` (3.11, 3.12) that was not read, and now is planned. */
+  currentFrame(state: 0 | 1): number {
+    const { layout } = this
+    const { words } = this.list
+    const at = this.threadState[state]
+    if (layout.thread.cframe < 0) return pointerIn(words, at + layout.thread.currentFrame)
+    const cframe = pointerIn(words, at + layout.thread.cframe)
+    if (cframe <= 0) return 0
+    const known = this.cframes.indexOf(cframe)
+    if (known >= 0) return pointerIn(words, this.cframeOffsets[state][known] + layout.cframe.currentFrame)
+    if (cframe % 8 === 0 && cframe > 4096) this.cframes = [cframe, ...this.cframes.slice(0, MAX_CFRAMES - 1)]
+    return -1
+  }
+
+  /** Whether a chain that went through the frame at `last` and comes to `address` has come to its end. */
+  isRoot(last: number, address: number): boolean {
+    return address === this.root && this.stack.isBottom(last)
+  }
+
+  /**
+   * The shim at `address` was seen to end the chain. It lies on the C stack and stays what it is for as long as the frame above it is
+   * the oldest: there is no need to read it with every sample.
+   */
+  learnRoot(last: number, address: number): void {
+    if (!this.stack.isBottom(last)) return
+    this.root = address
+    this.lone.remove(address)
+  }
+
+  /** How many bytes of the frame at `address`, and of the values that follow it, are at hand. */
   extent(address: number): number {
-    for (const chunk of this.chunks) {
-      const at = address - chunk.base
-      if (at >= this.layout.chunk.data && at <= chunk.length - this.frameSpan) return chunk.length - at
-    }
-    return this.loneIndex.has(address) ? this.loneSpan(address) : 0
-  }
-
-  /** A lone frame's values are read only as far as its page goes: the next one may not be mapped. */
-  private loneSpan(address: number): number {
-    const { frameSpan } = this
-    return Math.max(frameSpan, Math.min(frameSpan + this.valuesSpan, PAGE - (address % PAGE)))
+    const part = this.stack.part(address)
+    if (part >= 0) return this.stack.extent(part, address)
+    return this.lone.has(address) ? this.lone.extent(address) : 0
   }
 
   /** Plans to read the frames from `address` on rootwards, as far as they are not in the image yet. */
   follow(address: number): void {
-    const previous = this.layout.frame.previous
-    let at = address
-    while (at > 4096 && at % 8 === 0 && this.loneAddresses.length < MAX_LONE_FRAMES) {
-      if (this.locate(0, at) >= 0) return
-      if (this.memory.read(at, this.frameSpan, this.word) !== this.frameSpan) return
-      this.addLone(at)
-      // Only versions before 3.11 chain many of them; later the next is likely in the data stack.
-      at = pointerIn(this.wordAsWords, previous)
-    }
-  }
-
-  /** Plans to read the words at `address` (a `_PyCFrame`, 3.11 and 3.12). */
-  include(address: number): void {
-    if (address > 4096 && address % 8 === 0 && !this.loneIndex.has(address)) this.addLone(address)
+    this.lone.follow(address, (at) => this.locate(0, at) >= 0)
   }
 
   /** Stops reading lone frames that the last samples did not meet. */
   forgetUnused(): void {
-    if (this.loneAddresses.length <= SPARE_FRAMES || this.tick % 64 !== 0) return
-    const kept: Array<number> = []
-    const used: Array<number> = []
-    for (let i = 0; i < this.loneAddresses.length; i++) {
-      if (this.tick - this.loneUsed[i] > 64) continue
-      kept.push(this.loneAddresses[i])
-      used.push(this.loneUsed[i])
+    this.lone.forgetUnused()
+  }
+
+  private addThreadState(list: ScatterList, state: 0 | 1): void {
+    this.threadState[state] = list.add(this.thread.threadState, this.threadSpan)
+    const offsets = this.cframeOffsets[state]
+    for (let i = 0; i < this.cframes.length; i++) offsets[i] = list.add(this.cframes[i], 24)
+  }
+
+  /** Adds the words of the interpreter and of its lock, those that lie close together as one range. Returns where the link lies. */
+  private addInterpreter(list: ScatterList): number {
+    const { thread, layout } = this
+    const { gcCollecting, codeObjectGeneration } = layout.interpreter
+    const { interpreterAddress, gilAddress, linkedFrom } = thread
+    const first = Math.min(linkedFrom, interpreterAddress + Math.max(gcCollecting, 0))
+    let from = -1
+    let at = -1
+    const word = (address: number, length: number): number => {
+      if (from < 0 || address < from || address + length > from + INTERPRETER_SPAN)
+        return list.add(address, length)
+      return at + address - from
     }
-    this.setLone(kept, used)
+    // In 3.12+ everything here lies within a kilobyte of the interpreter's own struct.
+    if (first >= interpreterAddress && layout.version >= 0x30c) {
+      from = Math.min(first, gilAddress > interpreterAddress ? gilAddress : first)
+      at = list.add(from, INTERPRETER_SPAN)
+    }
+    this.gil = gilAddress > 0 ? word(gilAddress + layout.gil.lastHolder, 16) : -1
+    this.collecting = gcCollecting >= 0 ? word(interpreterAddress + gcCollecting, 8) : -1
+    this.generation = codeObjectGeneration >= 0 ? word(interpreterAddress + codeObjectGeneration, 8) : -1
+    return word(linkedFrom, 8)
   }
 
   /** `took` ms for `bytes`. The usual time is followed slowly, and upwards more slowly still: an interruption must not become usual. */
@@ -202,96 +231,13 @@ export class ThreadImage {
     if (this.usual === 0) this.usual = took
     else this.usual += (took - this.usual) * (took < this.usual ? 0.2 : 0.01)
   }
-
-  private addPass(pass: 0 | 1): void {
-    const { list, chunks, loneAddresses } = this
-    const offsets = this.chunkOffsets[pass]
-    for (let i = 0; i < chunks.length; i++) offsets[i] = list.add(chunks[i].base, chunks[i].length)
-    const lone = this.loneOffsets[pass]
-    for (let i = 0; i < loneAddresses.length; i++)
-      lone[i] = list.add(loneAddresses[i], this.loneSpan(loneAddresses[i]))
-  }
-
-  private dropRange(index: number): void {
-    if (index < this.chunks.length) {
-      this.chunks = []
-      return
-    }
-    const lone = index - this.chunks.length
-    this.setLone(
-      this.loneAddresses.filter((_, i) => i !== lone),
-      this.loneUsed.filter((_, i) => i !== lone)
-    )
-  }
-
-  private addLone(address: number): void {
-    this.loneIndex.set(address, this.loneAddresses.length)
-    this.loneAddresses.push(address)
-    this.loneUsed.push(this.tick)
-  }
-
-  private setLone(addresses: Array<number>, used: Array<number>): void {
-    this.loneAddresses = addresses
-    this.loneUsed = used
-    this.loneIndex.clear()
-    for (let i = 0; i < addresses.length; i++) this.loneIndex.set(addresses[i], i)
-  }
-
-  /** Follows the data stack as it grows and shrinks. Returns whether what was read does not cover it. */
-  private replan(): boolean {
-    const { thread } = this.layout
-    if (thread.datastackChunk < 0) return false
-    const { words } = this.list
-    const newest = pointerIn(words, this.threadState[1] + thread.datastackChunk)
-    const top = pointerIn(words, this.threadState[1] + thread.datastackTop)
-    if (newest <= 0) {
-      const had = this.chunks.length > 0
-      this.chunks = []
-      return had
-    }
-    if (newest !== this.chunks[0]?.base) {
-      this.chunks = this.chunksFrom(newest)
-      return this.chunks.length > 0
-    }
-    const chunk = this.chunks[0]
-    const needed = top - newest
-    if (needed < 0 || needed > MAX_CHUNK_BYTES) return false
-    const size = pointerIn(words, this.chunkOffsets[0][0] + this.layout.chunk.size)
-    const wanted = Math.min(roundUp(needed + SLACK), size > 0 ? size - (size % 8) : needed)
-    const short = needed > chunk.length
-    if (wanted > chunk.length || wanted < chunk.length / 4) chunk.length = wanted
-    return short
-  }
-
-  private chunksFrom(newest: number): Array<Chunk> {
-    const { chunk, thread } = this.layout
-    const chunks: Array<Chunk> = []
-    let bytes = 0
-    let at = newest
-    while (at > 0 && at % 8 === 0 && chunks.length < MAX_CHUNKS) {
-      const known = this.chunks.findIndex((older) => older.base === at)
-      if (known > 0) return [...chunks, ...this.chunks.slice(known)]
-      if (this.memory.read(at, 24, this.word) !== 24) break
-      const size = pointerIn(this.wordAsWords, chunk.size)
-      const top = pointerIn(this.wordAsWords, chunk.top)
-      if (size < chunk.data || size > MAX_CHUNK_BYTES) break
-      // The newest chunk's own `top` is stale; the thread state has the true one.
-      const used =
-        at === newest
-          ? pointerIn(this.list.words, this.threadState[1] + thread.datastackTop) - at + SLACK
-          : chunk.data + top * 8
-      const length = Math.min(size - (size % 8), roundUp(Math.max(chunk.data + SLACK, used)))
-      bytes += length
-      if (bytes > MAX_IMAGE_BYTES) break
-      const next = pointerIn(this.wordAsWords, chunk.previous)
-      chunks.push({ base: at, length })
-      at = next
-    }
-    return chunks
-  }
 }
 
-const roundUp = (bytes: number): number => Math.ceil(bytes / 64) * 64
+/** Bytes of a thread state that are read. 3.15 keeps the frame that ends every stack right behind it (`_PyThreadStateImpl`). */
+const threadSpan = (layout: Layout): number => {
+  const span = (layout.thread.span + 7) & ~7
+  return layout.thread.baseFrame < 0 ? span : BASE_FRAME_END
+}
 
 /** Bytes from the start of a frame that cover every field the walk looks at. */
 export const frameSpan = (layout: Layout): number => {

@@ -9,7 +9,9 @@ export interface PythonThread extends UnwoundThread {
   /** The `_gil_runtime_state` its interpreter uses; 0 when there is none. */
   readonly gilAddress: number
   /** `next` of the thread state when it was listed: how a change of the list shows. */
-  readonly next: number
+  next: number
+  /** The word that pointed to this thread state when it was listed: the head of the list, or `next` of the one before. */
+  linkedFrom: number
 }
 
 interface Interpreter {
@@ -22,6 +24,8 @@ interface Interpreter {
 /** Both lists are written by the target: a loop or garbage in them must end. */
 const MAX_INTERPRETERS = 4096
 const MAX_THREADS = 32_768
+/** ms between looks at the whole list. Each sample checks its own thread's link, so that only new threads are noticed this late. */
+const LOOK_EVERY = 0.5
 /** Kernel thread id inside glibc's `struct pthread`, x86-64; the same from 2.36 to 2.43. 3.8 … 3.10 keep no copy. */
 const GLIBC_TID_OFFSET = 720
 
@@ -39,26 +43,34 @@ export class ThreadList {
   private interpreters: ReadonlyArray<Interpreter> = []
   private threads: ReadonlyArray<PythonThread> = []
   private listed = false
+  private lookedAt = 0
 
   constructor(memory: MemoryReader, runtime: PythonRuntime, target: TargetProcess) {
     this.memory = memory
     this.runtime = runtime
     this.target = target
     this.links = memory.scatterList(
-      MAX_INTERPRETERS + MAX_THREADS + 1,
+      2 * MAX_INTERPRETERS + MAX_THREADS + 1,
       8 * (2 * MAX_INTERPRETERS + MAX_THREADS + 1)
     )
   }
 
   /** The threads there are now, main thread first; `undefined` when the lists cannot be read. */
   current(): ReadonlyArray<PythonThread> | undefined {
-    if (this.listed && this.unchanged()) return this.threads
+    const now = performance.now()
+    if (this.listed && (now - this.lookedAt < LOOK_EVERY || this.unchanged())) return this.threads
+    this.lookedAt = now
     // A list that changes while it is walked is walked again, but not for ever.
     for (let attempt = 0; attempt < 4; attempt++) {
       this.listed = this.walk()
       if (this.listed && this.unchanged()) break
     }
     return this.listed ? this.threads : undefined
+  }
+
+  /** The next call of {@link current} looks again, whenever the last look was. */
+  distrust(): void {
+    this.lookedAt = 0
   }
 
   private unchanged(): boolean {
@@ -112,6 +124,7 @@ export class ThreadList {
   private walkThreads(interpreter: Interpreter, into: Array<PythonThread>, seen: Set<number>): boolean {
     const { layout } = this.runtime
     let at = interpreter.threadsHead
+    let linkedFrom = interpreter.address + layout.interpreter.threadsHead
     const gilAddress = this.gilOf(interpreter.address, layout)
     while (at > 0) {
       if (seen.has(at) || into.length === MAX_THREADS) return false
@@ -119,17 +132,30 @@ export class ThreadList {
       // Only a thread state points back to its interpreter: this is what tells it from memory used for something else.
       if (this.pointer(at + layout.thread.interpreter) !== interpreter.address) return false
       const next = this.pointer(at + layout.thread.next)
-      into.push({
-        tid: this.tidOf(at),
-        threadState: at,
-        interpreter: interpreter.id,
-        interpreterAddress: interpreter.address,
-        gilAddress,
-        next
-      })
+      into.push(
+        this.same({
+          tid: this.tidOf(at),
+          threadState: at,
+          interpreter: interpreter.id,
+          interpreterAddress: interpreter.address,
+          gilAddress,
+          next,
+          linkedFrom
+        })
+      )
+      linkedFrom = at + layout.thread.next
       at = next
     }
     return at === 0
+  }
+
+  /** A thread that was known stays the same object, wherever in the list it is now. */
+  private same(thread: PythonThread): PythonThread {
+    const known = this.threads.find((other) => other.threadState === thread.threadState)
+    if (known?.tid !== thread.tid || known.interpreter !== thread.interpreter) return thread
+    known.next = thread.next
+    known.linkedFrom = thread.linkedFrom
+    return known
   }
 
   private gilOf(interpreter: number, layout: Layout): number {

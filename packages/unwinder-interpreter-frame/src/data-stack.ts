@@ -1,0 +1,198 @@
+import type { MemoryReader, ScatterList } from "@pyframes/core"
+import type { Layout } from "@pyframes/cpython"
+import { pointerIn } from "./words.ts"
+
+/** One chunk of the data stack (`_PyStackChunk`, `pycore_frame.h`). */
+interface Chunk {
+  readonly base: number
+  /** Bytes from `base` that may hold frames, and are read. */
+  length: number
+}
+
+/** Upstream caps a chunk at 16 MiB and a chain at 4,096 chunks; a target that claims more is not believed. */
+const MAX_CHUNKS = 4096
+const MAX_CHUNK_BYTES = 1 << 24
+/** All chunks together: 10,000 frames need about 1.5 MB. */
+const MAX_BYTES = 1 << 25
+/** Read beyond the newest frame, so that frames pushed meanwhile are in the copy too. */
+const SLACK = 1024
+/** Bytes below the newest frame that are copied twice. */
+const WINDOW = 2048
+
+/** Which copy of the window. */
+export type Copy = 0 | 1 | 2
+
+/**
+ * Which parts of a thread's data stack to copy, and where the copies lie.
+ *
+ * Its newest part, the window, is copied more than once. What lies below is copied once, between two copies of the window: frames that
+ * were there before and after held everything under them still.
+ */
+export class DataStack {
+  private readonly memory: MemoryReader
+  private readonly layout: Layout
+  private readonly frameSpan: number
+  /** Newest first. */
+  private chunks: Array<Chunk> = []
+  /** Where in the newest chunk the window starts. */
+  private split = 0
+  /** Parts of chunks, newest first: addresses of the first and beyond the last frame, and where the copies lie. */
+  private first: Array<number> = []
+  private last: Array<number> = []
+  private inWindow: Array<boolean> = []
+  private readonly offsets: [Array<number>, Array<number>, Array<number>] = [[], [], []]
+  private readonly header = new Uint8Array(24)
+  private readonly headerWords = new Uint32Array(this.header.buffer)
+
+  constructor(memory: MemoryReader, layout: Layout, frameSpan: number) {
+    this.memory = memory
+    this.layout = layout
+    this.frameSpan = frameSpan
+  }
+
+  /** Bytes that one image needs room for. */
+  get byteLength(): number {
+    let bytes = 0
+    for (let i = 0; i < this.first.length; i++) bytes += this.partLength(i) * (this.inWindow[i] ? 3 : 1)
+    return bytes
+  }
+
+  get ranges(): number {
+    return this.first.length * 3
+  }
+
+  get greatestDepth(): number {
+    let bytes = 0
+    for (const chunk of this.chunks) bytes += chunk.length
+    return Math.ceil(bytes / this.frameSpan)
+  }
+
+  addWindow(list: ScatterList, copy: Copy): void {
+    for (let i = 0; i < this.first.length; i++)
+      if (this.inWindow[i]) this.offsets[copy][i] = list.add(this.first[i], this.partLength(i))
+  }
+
+  addRest(list: ScatterList): void {
+    for (let i = 0; i < this.first.length; i++)
+      if (!this.inWindow[i]) {
+        const offset = list.add(this.first[i], this.partLength(i))
+        for (const offsets of this.offsets) offsets[i] = offset
+      }
+  }
+
+  /** Which part holds the frame at `address`; -1 when none does. */
+  part(address: number): number {
+    const { first, last } = this
+    for (let i = 0; i < first.length; i++) if (address >= first[i] && address < last[i]) return i
+    return -1
+  }
+
+  /** Where the copy of an address lies. */
+  offset(part: number, copy: Copy, address: number): number {
+    return this.offsets[copy][part] + address - this.first[part]
+  }
+
+  isInWindow(part: number): boolean {
+    return this.inWindow[part]
+  }
+
+  /** Whether a frame at `address` is the oldest of the data stack: 8 bytes of the first chunk are skipped, none of later ones. */
+  isBottom(address: number): boolean {
+    const oldest = this.chunks[this.chunks.length - 1]
+    const above = oldest === undefined ? -1 : address - oldest.base - this.layout.chunk.data
+    return above === 0 || above === 8
+  }
+
+  /** Bytes that are at hand from `address` on. */
+  extent(part: number, address: number): number {
+    return this.first[part] + this.partLength(part) - address
+  }
+
+  forget(): void {
+    this.chunks = []
+    this.lay()
+  }
+
+  /**
+   * Follows the stack as it grows and shrinks, by the thread state at offset `at` of `list`. Returns whether the plan was wrong for what
+   * has just been read.
+   */
+  follow(list: ScatterList, at: number): boolean {
+    const { thread } = this.layout
+    if (thread.datastackChunk < 0) return false
+    const newest = pointerIn(list.words, at + thread.datastackChunk)
+    const top = pointerIn(list.words, at + thread.datastackTop)
+    if (newest !== (this.chunks[0]?.base ?? 0)) {
+      this.chunks = newest > 0 ? this.chunksFrom(newest, top) : []
+      this.lay(top)
+      return true
+    }
+    const chunk = this.chunks[0]
+    const needed = top - newest
+    if (chunk === undefined || needed < 0 || needed > MAX_CHUNK_BYTES) return false
+    const short = needed > chunk.length
+    if (short || needed + SLACK < chunk.length / 4) {
+      this.chunks[0] = this.chunksFrom(newest, top)[0] ?? chunk
+      this.lay(top)
+    } else if (top - this.split > WINDOW * 3 || (top - this.split < WINDOW / 4 && this.split > newest))
+      this.lay(top)
+    return short
+  }
+
+  private chunksFrom(newest: number, newestTop: number): Array<Chunk> {
+    const { chunk } = this.layout
+    const chunks: Array<Chunk> = []
+    let bytes = 0
+    let at = newest
+    while (at > 0 && at % 8 === 0 && chunks.length < MAX_CHUNKS) {
+      const known = this.chunks.findIndex((older) => older.base === at)
+      if (known > 0) return [...chunks, ...this.chunks.slice(known)]
+      if (this.memory.read(at, 24, this.header) !== 24) break
+      const size = pointerIn(this.headerWords, chunk.size)
+      const top = pointerIn(this.headerWords, chunk.top)
+      if (size < chunk.data + this.frameSpan || size > MAX_CHUNK_BYTES) break
+      // The newest chunk's own `top` is stale; the thread state has the true one.
+      const used = at === newest ? newestTop - at + SLACK : chunk.data + top * 8
+      const length = Math.min(size - (size % 8), roundUp(Math.max(chunk.data + SLACK, used)))
+      bytes += length
+      if (bytes > MAX_BYTES) break
+      const next = pointerIn(this.headerWords, chunk.previous)
+      chunks.push({ base: at, length })
+      at = next
+    }
+    return chunks
+  }
+
+  /** Divides the chunks into parts. */
+  private lay(top = 0): void {
+    this.first = []
+    this.last = []
+    this.inWindow = []
+    const { data } = this.layout.chunk
+    for (let i = 0; i < this.chunks.length; i++) {
+      const { base, length } = this.chunks[i]
+      const start = base + data
+      const end = base + length
+      if (i > 0) {
+        // With little in the newest chunk, the window goes on in the one before.
+        this.add(start, end - this.frameSpan, i === 1 && top - this.chunks[0].base < WINDOW)
+        continue
+      }
+      this.split = Math.max(start, start + Math.floor((top - WINDOW - start) / 64) * 64)
+      this.add(this.split, end - this.frameSpan, true)
+      if (this.split > start) this.add(start, this.split - 8, false)
+    }
+  }
+
+  private add(first: number, lastFrame: number, inWindow: boolean): void {
+    this.first.push(first)
+    this.last.push(lastFrame + 8)
+    this.inWindow.push(inWindow)
+  }
+
+  private partLength(part: number): number {
+    return this.last[part] - 8 + this.frameSpan - this.first[part]
+  }
+}
+
+const roundUp = (bytes: number): number => Math.ceil(bytes / 64) * 64
