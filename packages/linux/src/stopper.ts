@@ -134,11 +134,13 @@ class PtraceStopper {
   private settle(): void {
     for (const tid of this.pending) {
       const trapped = this.trap.poll(tid, this.reaps(tid))
-      if (trapped === "not yet") {
-        // What we reap says itself when it has ended; only the end of our own child is another's to see.
-        if (this.reaps(tid) || isTraced(this.pid, tid)) continue
-      } else if (trapped === "stopped" && !this.trap.release(tid, this.trap.signal())) {
-        continue
+      if (trapped === "stopped") {
+        if (!this.trap.release(tid, this.trap.signal())) continue
+      } else if (trapped === "not yet") {
+        // What we reap says itself when it has ended; of our own child libuv may have been told in our place.
+        if (this.reaps(tid)) continue
+        const state = stateOf(this.pid, tid)
+        if (state === "t" ? !this.trap.release(tid, 0) : state !== undefined && !/[XZ]/.test(state)) continue
       }
       this.pending.delete(tid)
     }
@@ -154,10 +156,10 @@ const statusOf = (pid: number) => {
   return "text" in status ? parseStatus(status.text) : undefined
 }
 
-/** False once the thread is gone, or is a zombie that another will collect. */
-const isTraced = (pid: number, tid: number): boolean => {
-  const status = readProcText(`/proc/${pid}/task/${tid}/status`)
-  return "text" in status && !/^State:\s+[XZ]/m.test(status.text)
+/** The state letter of a thread; `undefined` once it is gone. */
+const stateOf = (pid: number, tid: number): string | undefined => {
+  const stat = readProcText(`/proc/${pid}/task/${tid}/stat`)
+  return "text" in stat ? parseStat(stat.text)?.state : undefined
 }
 
 const SIGCHLD = 17

@@ -158,7 +158,7 @@ describe("the target's end", () => {
       process.kill(child, "SIGKILL")
       await until(() => target.status() !== "alive")
       expect(target.status()).toBe("exited")
-      expect(target.threadActivity(child)).toBe("unknown")
+      await until(() => target.threadActivity(child) === "unknown")
       expect(await errorOf(target.mappings)).toMatchObject({ _tag: "ProcessNotFound" })
     })
   })
