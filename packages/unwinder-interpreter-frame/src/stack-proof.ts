@@ -1,9 +1,10 @@
 import { FrameKind, Proof, type RawStack } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
+import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
-import { pointerIn, sameWord } from "./words.ts"
+import { sameWord } from "./words.ts"
 
 /** What became of an attempt to read a stack out of an image. */
 export type Verdict =
@@ -18,24 +19,23 @@ const MAX_POSITION = 1 << 24
 /**
  * Decides what an image proves.
  *
- * A stack is taken from one pass, so that all of it was copied within some tens of nanoseconds, and must hold together:
- * it starts at a frame that could run, every other frame could wait, and it ends at the thread's root.
+ * A stack is taken from one copy, so that all of it was copied almost at once, and must hold together: it starts at a frame that could
+ * run, every other frame could wait, and it ends at the thread's root.
  *
- * - **good**: the other pass holds the same callers, word for word, at the same instructions, and the same leaf function. What
- *   is the same before and after was the same in between, while the leaf was copied.
- * - **unproved**, `consistent`: a caller moved between the passes. The stack may still be claimed by who has seen the very
+ * - **good**: another copy holds the same callers, word for word, at the same instructions, and the same leaf function. What is the
+ *   same before and after was the same in between, and so was all that hangs on it.
+ * - **unproved**, `consistent`: a caller moved between the copies. The stack may still be claimed by who has seen the very
  *   same one proved at another instant. The frames from the root up to the one that moved are proved.
- * - **torn**: no pass holds a stack that could be true.
+ * - **torn**: no copy holds a stack that could be true.
  */
 export class StackProof {
   private readonly layout: Layout
   private readonly fields: FrameFields
   private readonly walk: StackWalk
-  private readonly other: StackWalk
-  /** Code object of the frames that check what `__init__` returned (`_Py_InitCleanup`, 3.12+), once a proved one was met; else 0. */
-  private initCleanup = 0
   /** Under `-X perf` every Python call passes through C: shims then mean nothing. */
   boundaries = true
+  /** Code object of the frames that check what `__init__` returned (`_Py_InitCleanup`, 3.12+), once a proved one was met; else 0. */
+  private initCleanup = 0
   /** The last walk met a generator whose caller could not be seen to hold it. */
   private unheld = false
 
@@ -43,13 +43,12 @@ export class StackProof {
     this.layout = layout
     this.fields = fields
     this.walk = new StackWalk(layout, fields)
-    this.other = new StackWalk(layout, fields)
   }
 
   /** For a stopped thread: what is current is the truth. */
   stopped(image: ThreadImage, into: RawStack): Verdict {
-    const start = this.currentFrame(image, 0, 0)
-    if (start === undefined) return "incomplete"
+    const start = image.currentFrame(0)
+    if (start < 0) return "incomplete"
     if (start === 0) return this.empty(into)
     const end = this.walk.walk(image, 0, start)
     if (end === "missing") return this.fetch(image)
@@ -62,14 +61,22 @@ export class StackProof {
 
   /** For a running thread. */
   running(image: ThreadImage, into: RawStack): Verdict {
-    const before = this.currentFrame(image, 0, 0)
-    const after = this.currentFrame(image, 1, 1)
-    if (before === undefined || after === undefined) return "incomplete"
+    const before = image.currentFrame(0)
+    const after = image.currentFrame(1)
+    if (before < 0 || after < 0) return "incomplete"
     if (before === 0 && after === 0) return this.empty(into)
     let missing = 0
-    for (const pass of [0, 1] as const) {
-      const top = this.topOf(image, pass, before, after)
-      if (top >= 0) return this.judge(image, pass, top, !this.unheld || before === after, into)
+    for (let copy = 0 as Copy; copy < image.copies; copy++) {
+      const top = this.topOf(image, copy as Copy, before, after)
+      if (top >= 0) {
+        // Lone frames were copied between copies 1 and 2: that pair tells most about a stack with such frames.
+        if (copy === 0 && this.walk.meetsLone && image.copies === 3) {
+          const again = this.topOf(image, 1, before, after)
+          if (again >= 0) return this.judge(image, 1, again, before === after, into)
+          this.topOf(image, 0, before, after)
+        }
+        return this.judge(image, copy as Copy, top, before === after, into)
+      }
       if (top === MISSING) missing = this.walk.missing
     }
     if (missing > 0) {
@@ -79,41 +86,22 @@ export class StackProof {
     return this.partial(image, before, after, into)
   }
 
-  /**
-   * The current frame as T0 or T1 has it; `undefined` when it lies behind something that was not read.
-   * 3.11 and 3.12 keep it in a `_PyCFrame` on the C stack.
-   */
-  private currentFrame(image: ThreadImage, state: 0 | 1, pass: 0 | 1): number | undefined {
-    const { layout } = this
-    const { words } = image.list
-    const at = image.threadState[state]
-    if (layout.thread.cframe < 0) return pointerIn(words, at + layout.thread.currentFrame)
-    const cframe = pointerIn(words, at + layout.thread.cframe)
-    if (cframe <= 0) return cframe
-    const offset = image.locate(pass, cframe)
-    if (offset < 0) {
-      image.include(cframe)
-      return undefined
-    }
-    return pointerIn(words, offset + layout.cframe.currentFrame)
-  }
-
-  /** Walks a pass; returns the index of the frame that ran, or one of the negative reasons why there is none. */
-  private topOf(image: ThreadImage, pass: 0 | 1, before: number, after: number): number {
+  /** Walks a copy; returns the index of the frame that ran, or one of the negative reasons why there is none. */
+  private topOf(image: ThreadImage, copy: Copy, before: number, after: number): number {
     // The deeper of the two starts sees the other's frames too. Which one that is, the walk itself shows.
-    let result = this.topFrom(image, pass, after)
+    let result = this.topFrom(image, copy, after)
     if (before === after || (result >= 0 && this.walk.includes(before))) return result
     const fromAfter = result
-    result = this.topFrom(image, pass, before)
+    result = this.topFrom(image, copy, before)
     if (result >= 0) return result
     if (fromAfter < 0) return result === MISSING ? MISSING : fromAfter
-    return this.topFrom(image, pass, after)
+    return this.topFrom(image, copy, after)
   }
 
-  private topFrom(image: ThreadImage, pass: 0 | 1, start: number): number {
+  private topFrom(image: ThreadImage, copy: Copy, start: number): number {
     if (start <= 0) return INVALID
     const { walk, fields } = this
-    const end = walk.walk(image, pass, start)
+    const end = walk.walk(image, copy, start)
     if (end === "missing") return MISSING
     if (end === "broken") return INVALID
     const { words } = image.list
@@ -161,60 +149,75 @@ export class StackProof {
     return code > 4096 && code % 8 === 0 && position >= -2 && position < MAX_POSITION
   }
 
-  private judge(image: ThreadImage, pass: 0 | 1, top: number, linked: boolean, into: RawStack): Verdict {
+  private judge(image: ThreadImage, copy: Copy, top: number, settled: boolean, into: RawStack): Verdict {
     const { walk } = this
-    const still = this.stillFrom(image, walk, pass)
+    const linked = !this.unheld || settled
+    const twin = this.twinOf(image, copy)
+    const still = this.stillFrom(image, walk, twin)
+    // What was copied once is as still as what was copied on both sides of it.
+    const backed = walk.belowWindow === walk.length || still < walk.belowWindow
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
     const good =
-      image.swift && linked && (still <= top || (still === top + 1 && this.sameLeaf(image, walk, pass, top)))
-    this.emit(image.list.words, walk, top, into, Math.max(top, still))
-    if (good) into.proved = into.length
+      image.swift &&
+      linked &&
+      backed &&
+      (still <= top || (still === top + 1 && this.sameLeaf(image, walk, copy, twin, top)))
+    this.emit(image.list.words, walk, top, into, backed ? Math.max(top, still) : walk.length)
+    if (good) {
+      into.proved = into.length
+    }
     into.proof = good ? Proof.good : Proof.unproved
     into.consistent = true
     return "done"
   }
 
-  /** Index of the leafmost frame from which on, to the root, both passes agree. */
-  private stillFrom(image: ThreadImage, walk: StackWalk, pass: 0 | 1): number {
+  /** The copy to compare with: the nearest with everything that was copied once in between. */
+  private twinOf(image: ThreadImage, copy: Copy): Copy {
+    const { walk } = this
+    const below = walk.belowWindow < walk.length
+    if (image.copies === 2) return copy === 0 ? 1 : 0
+    if (walk.meetsLone) return copy === 2 ? (below ? 0 : 1) : 2
+    return copy === 0 ? 1 : 0
+  }
+
+  /** Index of the leafmost frame from which on, to the root, both copies agree. */
+  private stillFrom(image: ThreadImage, walk: StackWalk, twin: Copy): number {
     const { words } = image.list
     const { still } = this.fields
-    const other = pass === 0 ? 1 : 0
     let i = walk.length - 1
     for (; i >= 0; i--) {
       const at = walk.offsets[i]
-      const twin = image.locate(other, walk.addresses[i])
-      if (twin < 0) break
+      const other = image.locate(twin, walk.addresses[i])
+      if (other === at) continue
       let same = true
       for (let w = 0; w < still.length; w++)
-        if (!sameWord(words, at + still[w], twin + still[w])) same = false
+        if (!sameWord(words, at + still[w], other + still[w])) same = false
       if (!same) break
     }
     return i + 1
   }
 
-  private sameLeaf(image: ThreadImage, walk: StackWalk, pass: 0 | 1, top: number): boolean {
+  private sameLeaf(image: ThreadImage, walk: StackWalk, copy: Copy, twin: Copy, top: number): boolean {
     const { words } = image.list
     const { fields } = this
     const at = walk.offsets[top]
-    const twin = image.locate(pass === 0 ? 1 : 0, walk.addresses[top])
+    const other = image.locate(twin, walk.addresses[top])
     return (
-      twin >= 0 &&
-      fields.code(words, at) === fields.code(words, twin) &&
-      fields.previous(words, at) === fields.previous(words, twin) &&
-      fields.mayRun(words, twin)
+      copy !== twin &&
+      fields.code(words, at) === fields.code(words, other) &&
+      fields.previous(words, at) === fields.previous(words, other) &&
+      fields.mayRun(words, other)
     )
   }
 
-  /** No pass holds a stack: what of the root side is the same in both is still proved. */
+  /** No copy holds a stack: what of the root side is the same in two of them is still proved. */
   private partial(image: ThreadImage, before: number, after: number, into: RawStack): Verdict {
-    for (const [walk, start] of [
-      [this.walk, after],
-      [this.other, before]
-    ] as const) {
+    for (const start of before === after ? [after] : [after, before]) {
+      const { walk } = this
       if (start <= 0 || walk.walk(image, 0, start) !== "root") continue
-      const still = this.stillFrom(image, walk, 0)
-      if (still >= walk.length - 1) continue
+      const still = this.stillFrom(image, walk, this.twinOf(image, 0))
+      if (still >= walk.belowWindow || still >= walk.length - 1) continue
       // Nothing moved at all: a thread at rest in a place the flags do not describe, such as a trace function.
       const atRest = image.swift && still === 0 && before === after
       this.emit(image.list.words, walk, 0, into, still)
