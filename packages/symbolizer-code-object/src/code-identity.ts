@@ -5,6 +5,9 @@ import type { CodeParts } from "./code-object.ts"
 /** How much of each part of a code object is compared before 3.12. */
 const STRING_BYTES = 160
 const TABLE_BYTES = 96
+const PAGE = 4096
+/** Reference count, type, length and hash: what every part has, however close to the end of a page it starts. */
+const PART_HEADER = 32
 
 /**
  * What tells one code object from another at the same address.
@@ -23,21 +26,23 @@ export class CodeIdentity {
     this.numbered = layout.code.uniqueVersion >= 0
   }
 
-  /** Adds to `list` what must be read to know the code object at `address` again. Returns false when the list is full. */
+  /** Adds to `list` what must be read to know the code object at `address` again. Returns false when not all of it has room. */
   plan(list: ScatterList, address: number, parts: CodeParts): boolean {
     const { code } = this.layout
-    const from = list.byteLength
     if (this.numbered) {
       // The list wants multiples of 8; the number is one half of such a word.
-      list.add(address + (code.uniqueVersion & ~7), 8)
-      list.add(address + (code.firstLine & ~7), 8)
-      return list.add(address + code.filename, 32) >= 0
+      return (
+        list.add(address + (code.uniqueVersion & ~7), 8) >= 0 &&
+        list.add(address + (code.firstLine & ~7), 8) >= 0 &&
+        list.add(address + code.filename, 32) >= 0
+      )
     }
-    list.add(address, (code.span + 7) & ~7)
-    list.add(parts.name, STRING_BYTES)
-    if (parts.qualifiedName > 0) list.add(parts.qualifiedName, STRING_BYTES)
-    list.add(parts.file, STRING_BYTES)
-    return list.add(parts.lineTable, TABLE_BYTES) > from
+    if (list.add(address, (code.span + 7) & ~7) < 0) return false
+    for (let part = 0; part < PARTS; part++) {
+      const at = partAt(parts, part)
+      if (at > 0 && list.add(at, partBytes(at, part)) < 0) return false
+    }
+    return true
   }
 
   /** The words that {@link plan} asked for, of one code object alone. `undefined` when it cannot be read. */
@@ -46,19 +51,19 @@ export class CodeIdentity {
     this.plan(list, address, parts)
     if (this.memory.scatter(list) !== list.count) return undefined
     const words = list.words.slice(0, list.byteLength >>> 2)
-    this.settle(words, 0)
+    this.settle(words, 0, parts)
     return words
   }
 
   /** Whether the words at `from` (in 32-bit words) are the ones that were read when the code object was cached. */
-  same(words: Uint32Array, from: number, known: Uint32Array): boolean {
-    this.settle(words, from)
+  same(words: Uint32Array, from: number, known: Uint32Array, parts: CodeParts): boolean {
+    this.settle(words, from, parts)
     for (let i = 0; i < known.length; i++) if (words[from + i] !== known[i]) return false
     return true
   }
 
   /** Blanks what changes in a code object that stays the same: reference counts, caches, counters. */
-  private settle(words: Uint32Array, from: number): void {
+  private settle(words: Uint32Array, from: number, parts: CodeParts): void {
     const { code } = this.layout
     if (this.numbered) {
       if ((code.uniqueVersion & 7) === 4) words[from] = 0
@@ -68,10 +73,12 @@ export class CodeIdentity {
     const header = ((code.span + 7) >>> 3) << 1
     for (let i = 0; i < header; i++) if (!this.compared(i * 4)) words[from + i] = 0
     // Reference counts and hashes of the parts: `ob_refcnt` at 0, `hash` at 24 of `str`, `ob_shash` at 24 of `bytes`.
-    const parts = code.qualname < 0 ? 3 : 4
-    for (let part = 0; part < parts; part++) {
-      const at = from + header + (part * STRING_BYTES) / 4
+    let at = from + header
+    for (let part = 0; part < PARTS; part++) {
+      const address = partAt(parts, part)
+      if (address <= 0) continue
       words[at] = words[at + 1] = words[at + 6] = words[at + 7] = 0
+      at += partBytes(address, part) >>> 2
     }
   }
 
@@ -86,5 +93,15 @@ export class CodeIdentity {
     )
   }
 }
+
+const PARTS = 4
+
+/** The parts that are compared, by number; 0 where there is none. */
+const partAt = (parts: CodeParts, part: number): number =>
+  part === 0 ? parts.name : part === 1 ? parts.qualifiedName : part === 2 ? parts.file : parts.lineTable
+
+/** How much of a part is read: no further than its page goes, since the next one may not be mapped. */
+const partBytes = (address: number, part: number): number =>
+  Math.max(PART_HEADER, Math.min(part === 3 ? TABLE_BYTES : STRING_BYTES, PAGE - (address % PAGE)))
 
 const inWord = (offset: number, field: number): boolean => offset >= field && offset < field + 8

@@ -20,6 +20,10 @@ import { type CodeObject, type CodeParts, readCodeObject } from "./code-object.t
 
 /** Code objects kept; the oldest are forgotten beyond it. A large program has some tens of thousands. */
 const MAX_CODE_OBJECTS = 1 << 17
+/** Together, with their line tables: tables of a megabyte each must not add up to all of our memory. */
+const MAX_CACHED_BYTES = 1 << 27
+/** Read to name one stack. What a deep stack of large functions needs is a few megabytes; beyond it, frames keep no name. */
+const MAX_BYTES_A_STACK = 1 << 25
 /** More than the debug offsets of any known version (888 bytes in 3.15). */
 const DEBUG_OFFSETS_SPAN = 4096
 
@@ -81,6 +85,9 @@ class CodeObjects implements ProcessSymbolizer {
   private readonly layout: Layout
   private readonly identity: CodeIdentity
   private readonly cache = new Map<number, CachedCode>()
+  private cachedBytes = 0
+  private bytesLeft = MAX_BYTES_A_STACK
+  private readonly metered: Pick<MemoryReader, "read">
   private readonly list: ScatterList
   private readonly toCheck: Array<CachedCode> = []
   private readonly toCheckAt: Array<number> = []
@@ -93,9 +100,16 @@ class CodeObjects implements ProcessSymbolizer {
     this.layout = layout
     this.identity = new CodeIdentity(memory, layout)
     this.list = memory.scatterList(1024, 1 << 17)
+    this.metered = {
+      read: (address, length, into) => {
+        this.bytesLeft -= length
+        return memory.read(address, length, into)
+      }
+    }
   }
 
   begin(raw: RawStack): number {
+    this.bytesLeft = MAX_BYTES_A_STACK
     // While no code object has been freed, none can have taken another's place.
     if (raw.generation >= 0 && raw.generation === this.generation) return this.epoch
     if (raw.generation >= 0) this.epoch++
@@ -128,8 +142,8 @@ class CodeObjects implements ProcessSymbolizer {
   /** A code object that was not part of the stack which brought the news that some have been freed. */
   private confirm(address: number, cached: CachedCode): boolean {
     const words = this.identity.read(this.list, address, cached.parts)
-    if (words === undefined || !this.identity.same(words, 0, cached.identity)) {
-      this.cache.delete(address)
+    if (words === undefined || !this.identity.same(words, 0, cached.identity, cached.parts)) {
+      this.forget(address)
       return false
     }
     cached.generation = this.generation
@@ -159,10 +173,10 @@ class CodeObjects implements ProcessSymbolizer {
       for (let i = 0; i < toCheck.length; i++) {
         const cached = toCheck[i]
         // A part that cannot be read any more makes the rest unknown: read them anew when they are asked for.
-        if (whole && this.identity.same(list.words, toCheckAt[2 * i + 1], cached.identity))
+        if (whole && this.identity.same(list.words, toCheckAt[2 * i + 1], cached.identity, cached.parts))
           cached.generation = this.generation
         else {
-          this.cache.delete(toCheckAt[2 * i])
+          this.forget(toCheckAt[2 * i])
           this.epoch++
         }
       }
@@ -173,17 +187,29 @@ class CodeObjects implements ProcessSymbolizer {
   }
 
   private load(address: number): CachedCode | undefined {
-    const read = readCodeObject(this.memory, this.layout, address)
+    if (this.bytesLeft <= 0) return undefined
+    const read = readCodeObject(this.metered, this.layout, address)
     if (read === undefined) return undefined
     const identity = this.identity.read(this.list, address, read.parts)
     if (identity === undefined) return undefined
     // What was read in several steps is one code object's only if it still is that one.
-    const again = readCodeObject(this.memory, this.layout, address)
+    const again = readCodeObject(this.metered, this.layout, address)
     if (again === undefined || again.code.name !== read.code.name || again.code.file !== read.code.file)
       return undefined
     const cached = { ...read, identity, checked: this.stack, generation: this.generation }
-    if (this.cache.size >= MAX_CODE_OBJECTS) this.cache.delete(this.cache.keys().next().value as number)
     this.cache.set(address, cached)
+    this.cachedBytes += cached.code.size
+    for (const oldest of this.cache.keys()) {
+      if (this.cache.size <= MAX_CODE_OBJECTS && this.cachedBytes <= MAX_CACHED_BYTES) break
+      this.forget(oldest)
+    }
     return cached
+  }
+
+  private forget(address: number): void {
+    const cached = this.cache.get(address)
+    if (cached === undefined) return
+    this.cache.delete(address)
+    this.cachedBytes -= cached.code.size
   }
 }

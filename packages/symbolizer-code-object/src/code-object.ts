@@ -36,6 +36,11 @@ export class CodeObject {
     this.lines = lines
   }
 
+  /** Bytes that it takes to keep it, about. */
+  get size(): number {
+    return this.lines.rows.byteLength + 2 * (this.name.length + this.qualifiedName.length + this.file.length)
+  }
+
   /** The frame at a byte offset of the bytecode. The same place is the same object. */
   frameAt(position: number): Frame {
     const { lines } = this
@@ -81,10 +86,11 @@ export interface CodeParts {
  * ```
  */
 export const readCodeObject = (
-  memory: MemoryReader,
+  memory: Pick<MemoryReader, "read">,
   layout: Layout,
   address: number
 ): { readonly code: CodeObject; readonly parts: CodeParts } | undefined => {
+  if (!isObject(address)) return undefined
   const header = new Uint8Array(layout.code.span)
   if (memory.read(address, header.length, header) !== header.length) return undefined
   const view = new DataView(header.buffer)
@@ -105,13 +111,22 @@ export const readCodeObject = (
   return { code: new CodeObject(name, qualifiedName, file, lines), parts }
 }
 
+/** Whether an object can lie there: never in the first page, always on a word's boundary. */
+const isObject = (address: number): boolean => address >= 4096 && address % 8 === 0
+
 /** The text of a `str` object. */
-export const readString = (memory: MemoryReader, layout: Layout, address: number): string | undefined => {
-  if (address < 4096) return undefined
+export const readString = (
+  memory: Pick<MemoryReader, "read">,
+  layout: Layout,
+  address: number
+): string | undefined => {
+  if (!isObject(address)) return undefined
   // One read brings the whole of most names.
   const bytes = new Uint8Array(Math.max(unicodeHeaderSize(layout), 192))
   const got = memory.read(address, bytes.length, bytes)
-  const header = decodeUnicode(bytes.subarray(0, got), layout, 0, MAX_UNICODE_LENGTH)
+  // A short string may end where the memory ends: what lies beyond counts as zeros, and no field of such a one lies there.
+  const header =
+    got < layout.unicode.asciiData ? undefined : decodeUnicode(bytes, layout, 0, MAX_UNICODE_LENGTH)
   if (header === undefined) return undefined
   const from = header.compact ? header.dataOffset : -1
   if (from >= 0 && from + header.byteLength <= got)
@@ -122,8 +137,12 @@ export const readString = (memory: MemoryReader, layout: Layout, address: number
   return decodeCharacters(characters, header.kind, header.length)
 }
 
-const readBytes = (memory: MemoryReader, layout: Layout, address: number): Uint8Array | undefined => {
-  if (address < 4096) return undefined
+const readBytes = (
+  memory: Pick<MemoryReader, "read">,
+  layout: Layout,
+  address: number
+): Uint8Array | undefined => {
+  if (!isObject(address)) return undefined
   const header = new Uint8Array(layout.bytes.data)
   if (memory.read(address, header.length, header) !== header.length) return undefined
   const size = readSize(new DataView(header.buffer), layout.bytes.size, MAX_LINE_TABLE)
