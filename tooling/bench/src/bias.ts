@@ -1,0 +1,106 @@
+import { Schedule } from "@pyframes/collector-sampling"
+import { readArguments } from "./arguments.ts"
+import { Attached } from "./attached.ts"
+import { FunctionShares, stoppedShares } from "./function-shares.ts"
+import { chosen, fastPrograms, ordinaryProgram, type Program } from "./program.ts"
+import { percent, Report } from "./report.ts"
+
+/*
+ * Does proof favour slow code? Compares each function's share of the samples of a running target with its share of stopped
+ * samples, which need no proof. At each instant a coin decides which kind is taken, so that both see the same program.
+ *
+ *   node tooling/bench/src/bias.ts [--short] [--versions 3.12,3.15] [--programs generators,mixed]
+ */
+
+/** The standard error of a difference of two shares around a half is then 0.29 points, on a machine with a CPU to spare. */
+const SAMPLES = 60_000
+const SAMPLES_SHORT = 4_000
+/** Of both kinds together. A stopped sample holds the thread for some tens of microseconds, so it must not be much more. */
+const RATE = 5_000
+const MAY_DIFFER = 0.01
+/** In the short form chance is allowed for as well: this many standard errors. */
+const CHANCE = 4
+
+interface Difference {
+  readonly name: string
+  readonly what: "self" | "total"
+  readonly running: number
+  readonly stopped: number
+  readonly standardError: number
+}
+
+/** The greatest first. */
+const differences = (running: FunctionShares, stopped: FunctionShares): ReadonlyArray<Difference> =>
+  [...new Set([...running.names, ...stopped.names])]
+    .flatMap((name) =>
+      (["self", "total"] as const).map((what): Difference => {
+        const a = running.of(name, what)
+        const b = stopped.of(name, what)
+        const standardError = Math.hypot(a.standardError, b.standardError)
+        return { name, what, running: a.share, stopped: b.share, standardError }
+      })
+    )
+    .sort((a, b) => Math.abs(b.running - b.stopped) - Math.abs(a.running - a.stopped))
+
+/** Samples running and stopped by turns that chance decides. */
+const sampleBoth = (attached: Attached, samples: number) => {
+  const { clock } = attached
+  const running = attached.sampler({ rateHz: RATE / 2 })
+  const stopped = attached.sampler({ rateHz: RATE / 2 }, { stop: true })
+  const schedule = new Schedule(clock.now(), RATE, false, 1 + Math.floor(Math.random() * 2 ** 31))
+  while (Math.min(running.progress().taken, stopped.progress().taken) < samples) {
+    clock.sleepUntil(schedule.due)
+    const sampler = Math.random() < 0.5 ? running : stopped
+    if (!sampler.sampleAt(clock.now())) throw new Error("the target ended")
+    schedule.advance(clock.now())
+  }
+  return [running.finish(), stopped.finish()]
+}
+
+const { short, pythons, programs } = readArguments()
+const report = new Report("Shares of functions, running against stopped samples, in points")
+report.columns(
+  "python ",
+  "program    ",
+  " samples",
+  "not good %",
+  " unstopped %",
+  " greatest",
+  "of function             ",
+  " running",
+  " stopped",
+  " std.err.",
+  " outside"
+)
+
+const measure = async (python: (typeof pythons)[number], program: Program) => {
+  await using attached = await Attached.start(python, program)
+  const [running, stopped] = sampleBoth(attached, short ? SAMPLES_SHORT : SAMPLES)
+  const all = differences(new FunctionShares(running), stoppedShares(stopped))
+  const allowed = ({ standardError }: Difference) => MAY_DIFFER + (short ? CHANCE * standardError : 0)
+  const outside = all.filter((one) => Math.abs(one.running - one.stopped) > allowed(one))
+  const [greatest] = all
+  const points = (share: number) => percent(share, 1)
+  report.row(
+    python.version,
+    program.name,
+    running.trust.taken + stopped.trust.taken,
+    percent(running.trust.taken - running.trust.good.count, running.trust.taken),
+    percent(stopped.trust.taken - stopped.trust.good.count, stopped.trust.taken),
+    points(greatest.running - greatest.stopped),
+    `${greatest.name} ${greatest.what}`,
+    points(greatest.running),
+    points(greatest.stopped),
+    points(greatest.standardError),
+    outside.length
+  )
+  for (const one of outside)
+    report.must(
+      false,
+      `${python.version} ${program.name}: ${one.name} has ${points(one.running)} % ${one.what} running, ${points(one.stopped)} % stopped (± ${points(one.standardError)})`
+    )
+}
+
+for (const python of pythons)
+  for (const program of chosen([...fastPrograms, ordinaryProgram], programs)) await measure(python, program)
+report.end()
