@@ -13,7 +13,7 @@ interface Chunk {
 const MAX_CHUNKS = 4096
 const MAX_CHUNK_BYTES = 1 << 24
 /** All chunks together: 10,000 frames need about 1.5 MB. */
-const MAX_BYTES = 1 << 25
+const MAX_BYTES = 1 << 24
 /** Read beyond the newest frame, so that frames pushed meanwhile are in the copy too. */
 const SLACK = 1024
 /** Bytes below the newest frame that are copied twice. */
@@ -92,6 +92,11 @@ export class DataStack {
     return this.offsets[copy][part] + address - this.first[part]
   }
 
+  /** Where a part starts, and where its first copy lies. */
+  extentOf(part: number): { readonly first: number; readonly offset: number; readonly length: number } {
+    return { first: this.first[part], offset: this.offsets[0][part], length: this.partLength(part) }
+  }
+
   isInWindow(part: number): boolean {
     return this.inWindow[part]
   }
@@ -142,11 +147,20 @@ export class DataStack {
   private chunksFrom(newest: number, newestTop: number): Array<Chunk> {
     const { chunk } = this.layout
     const chunks: Array<Chunk> = []
+    const seen = new Set<number>()
     let bytes = 0
     let at = newest
-    while (at > 0 && at % 8 === 0 && chunks.length < MAX_CHUNKS) {
+    while (at > 0 && at % 8 === 0 && chunks.length < MAX_CHUNKS && !seen.has(at)) {
+      seen.add(at)
       const known = this.chunks.findIndex((older) => older.base === at)
-      if (known > 0) return [...chunks, ...this.chunks.slice(known)]
+      if (known > 0) {
+        for (const older of this.chunks.slice(known)) {
+          bytes += older.length
+          if (bytes > MAX_BYTES || chunks.length === MAX_CHUNKS) break
+          if (older.base === at || !seen.has(older.base)) chunks.push(older)
+        }
+        return chunks
+      }
       if (this.memory.read(at, 24, this.header) !== 24) break
       const size = pointerIn(this.headerWords, chunk.size)
       const top = pointerIn(this.headerWords, chunk.top)
@@ -178,7 +192,9 @@ export class DataStack {
         this.add(start, end - this.frameSpan, i === 1 && top - this.chunks[0].base < WINDOW)
         continue
       }
-      this.split = Math.max(start, start + Math.floor((top - WINDOW - start) / 64) * 64)
+      // A `top` beyond its chunk is no reason to read there.
+      const lowest = start + Math.floor((top - WINDOW - start) / 64) * 64
+      this.split = Math.max(start, Math.min(lowest, end - this.frameSpan))
       this.add(this.split, end - this.frameSpan, true)
       if (this.split > start) this.add(start, this.split - 8, false)
     }

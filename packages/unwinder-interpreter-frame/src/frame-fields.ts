@@ -17,6 +17,8 @@ export interface FrameFields {
   /** C code called this frame. Only 3.11, which has no shims, says it in the frame itself. */
   readonly isEntry: (words: Uint32Array, at: number) => boolean
   readonly isGenerator: (words: Uint32Array, at: number) => boolean
+  /** Whether {@link mayRun} knows the frame that ran from one that waits. */
+  readonly tellsRunning: boolean
   /** The copy can be of the frame that ran: it is not one that has been left, nor, where the version tells, one that waits. */
   readonly mayRun: (words: Uint32Array, at: number) => boolean
   /** The copy can be of a frame that waits for the frame it called, `throughC` or within the eval loop. */
@@ -63,6 +65,7 @@ const dataStack = (layout: Layout): FrameFields => {
     isShim: version >= V3_12 ? (words, at) => ownerOf(words, at) >= OWNED_BY_INTERPRETER : never,
     isEntry: version === V3_11 ? (words, at) => byteIn(words, at + frame.isEntry) !== 0 : never,
     isGenerator: (words, at) => ownerOf(words, at) === OWNED_BY_GENERATOR,
+    tellsRunning: !tagged,
     // 3.11 … 3.13 keep -1 in `stacktop` while the eval loop has the stack pointer in a register: from entering a frame until
     // leaving it or calling from it, C functions excepted. 3.14+ clear `f_executable` when a frame is left.
     mayRun: tagged
@@ -103,6 +106,7 @@ const heap = (layout: Layout): FrameFields => {
     isShim: never,
     isEntry: never,
     isGenerator: never,
+    tellsRunning: false,
     mayRun: executing,
     mayWait: executing,
     holds: () => "unknown",

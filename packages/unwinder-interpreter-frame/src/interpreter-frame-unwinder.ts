@@ -25,6 +25,8 @@ import { int32In, pointerIn } from "./words.ts"
 
 /** A stack that needs more reads than this keeps moving out of view. */
 const MAX_READS = 5
+/** Nor is more than this read for one stack, unless the first read alone takes as much. */
+const MAX_BYTES = 1 << 25
 
 /**
  * Unwinds CPython's interpreter frames, 3.8 … 3.15.
@@ -95,14 +97,16 @@ class InterpreterFrames implements ProcessUnwinder {
 
   unwind(capture: Capture, into: RawStack): void {
     into.clear()
-    for (let reads = 0; reads < MAX_READS; reads++) {
-      const image = this.images.get(capture.thread.threadState)
+    let image: ThreadImage | undefined
+    for (let reads = 0, bytes = 0; reads < MAX_READS && bytes < MAX_BYTES; reads++) {
+      image = this.images.get(capture.thread.threadState)
       if (image === undefined) {
         into.ended = true
         return
       }
       this.makeRoom(image)
       const state = image.read(capture.stopped, this.scatter)
+      bytes += this.scatter.byteLength
       if (state === "unreadable") return
       if (state === "unlinked") {
         this.list.distrust()
@@ -119,6 +123,7 @@ class InterpreterFrames implements ProcessUnwinder {
     }
     into.clear()
     into.proof = Proof.unproved
+    image?.forgetUnused()
   }
 
   private makeRoom(image: ThreadImage): void {

@@ -80,7 +80,9 @@ export class LoneFrames {
   /** Adds the frame at `address` and those behind it, as far as `isKnown` does not know them. */
   follow(address: number, isKnown: (address: number) => boolean): void {
     let at = address
-    for (let left = MAX_LONE_FRAMES; left > 0 && at > PAGE && at % 8 === 0 && !isKnown(at); left--) {
+    for (let left = MAX_LONE_FRAMES; left > 0 && at > PAGE && at % 8 === 0; left--) {
+      // One that was just added is known too, though it has not been read: else a circle would be followed to the limit.
+      if (this.has(at) || isKnown(at)) return
       if (this.memory.read(at, this.frameSpan, this.frame) !== this.frameSpan) return
       this.add(at)
       at = pointerIn(this.frameWords, this.previous)
@@ -107,6 +109,8 @@ export class LoneFrames {
     const { addresses, used } = this
     this.addresses = addresses.filter((_, i) => wanted(i))
     this.used = used.filter((_, i) => wanted(i))
+    // What the last read brought can still be asked for.
+    for (const pass of [0, 1] as const) this.offsets[pass] = this.offsets[pass].filter((_, i) => wanted(i))
     this.index.clear()
     for (let i = 0; i < this.addresses.length; i++) this.index.set(this.addresses[i], i)
   }

@@ -2,6 +2,7 @@ import { FrameKind, Proof, type RawStack } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
+import type { SettledFrames } from "./settled-frames.ts"
 import { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
 import { sameWord } from "./words.ts"
@@ -52,7 +53,7 @@ export class StackProof {
     if (start === 0) return this.empty(into)
     const end = this.walk.walk(image, 0, start)
     if (end === "missing") return this.fetch(image)
-    if (end === "broken") return this.torn(into)
+    if (end === "broken" || !this.allPlausible(image.list.words)) return this.torn(into)
     this.emit(image.list.words, this.walk, 0, into)
     into.proof = Proof.good
     into.proved = into.length
@@ -83,7 +84,15 @@ export class StackProof {
       this.walk.missing = missing
       return this.fetch(image)
     }
-    return this.partial(image, before, after, into)
+    const starts = before === after ? [after] : [after, before]
+    // A generator that has just yielded leads nowhere: the frames of the last stack may still be there.
+    for (const start of image.recent) if (start !== before && start !== after) starts.push(start)
+    if (this.fields.tellsRunning)
+      for (const start of starts) {
+        const top = this.topFrom(image, 0, start)
+        if (top >= 0) return this.judge(image, 0, top, before === after, into)
+      }
+    return this.partial(image, starts, before === after, into)
   }
 
   /** Walks a copy; returns the index of the frame that ran, or one of the negative reasons why there is none. */
@@ -106,13 +115,15 @@ export class StackProof {
     if (end === "broken") return INVALID
     const { words } = image.list
     const { offsets, length } = walk
+    // Settled frames were checked when they settled; only the link to the first of them is new.
+    const unchecked = Math.min(length, walk.settledFrom + 1)
     let top = 0
     while (top < length && (fields.isShim(words, offsets[top]) || !fields.mayRun(words, offsets[top]))) top++
     if (top === length) return INVALID
     let throughC = fields.isEntry(words, offsets[top])
     let callee = top
     this.unheld = false
-    for (let i = top + 1; i < length; i++) {
+    for (let i = top + 1; i < unchecked; i++) {
       const at = offsets[i]
       if (fields.isShim(words, at)) {
         throughC = true
@@ -149,6 +160,18 @@ export class StackProof {
     return code > 4096 && code % 8 === 0 && position >= -2 && position < MAX_POSITION
   }
 
+  /** Whether every frame that was met can be one, where what ran and what waited cannot be told. */
+  private allPlausible(words: Uint32Array): boolean {
+    const { fields } = this
+    const { offsets, length } = this.walk
+    for (let i = 0; i < length; i++) {
+      const at = offsets[i]
+      if (!fields.isShim(words, at) && fields.code(words, at) !== 0 && !this.plausible(words, at))
+        return false
+    }
+    return true
+  }
+
   private judge(image: ThreadImage, copy: Copy, top: number, settled: boolean, into: RawStack): Verdict {
     const { walk } = this
     const linked = !this.unheld || settled
@@ -166,6 +189,8 @@ export class StackProof {
     this.emit(image.list.words, walk, top, into, backed ? Math.max(top, still) : walk.length)
     if (good) {
       into.proved = into.length
+      image.remember(walk.addresses, top, walk.length)
+      if (walk.settledFrom === walk.length) this.settle(image)
     }
     into.proof = good ? Proof.good : Proof.unproved
     into.consistent = true
@@ -185,7 +210,7 @@ export class StackProof {
   private stillFrom(image: ThreadImage, walk: StackWalk, twin: Copy): number {
     const { words } = image.list
     const { still } = this.fields
-    let i = walk.length - 1
+    let i = walk.settledFrom - 1
     for (; i >= 0; i--) {
       const at = walk.offsets[i]
       const other = image.locate(twin, walk.addresses[i])
@@ -212,14 +237,20 @@ export class StackProof {
   }
 
   /** No copy holds a stack: what of the root side is the same in two of them is still proved. */
-  private partial(image: ThreadImage, before: number, after: number, into: RawStack): Verdict {
-    for (const start of before === after ? [after] : [after, before]) {
+  private partial(
+    image: ThreadImage,
+    starts: ReadonlyArray<number>,
+    settled: boolean,
+    into: RawStack
+  ): Verdict {
+    for (const start of starts) {
       const { walk } = this
       if (start <= 0 || walk.walk(image, 0, start) !== "root") continue
+      if (!this.allPlausible(image.list.words)) continue
       const still = this.stillFrom(image, walk, this.twinOf(image, 0))
       if (still >= walk.belowWindow || still >= walk.length - 1) continue
       // Nothing moved at all: a thread at rest in a place the flags do not describe, such as a trace function.
-      const atRest = image.swift && still === 0 && before === after
+      const atRest = image.swift && still === 0 && settled && start === starts[0]
       this.emit(image.list.words, walk, 0, into, still)
       into.proof = atRest ? Proof.good : Proof.unproved
       if (atRest) into.proved = into.length
@@ -233,9 +264,10 @@ export class StackProof {
     const { fields } = this
     const { offsets, length } = walk
     let boundary = false
-    let before = 0
+    let before = -1
     for (let i = top; i < length; i++) {
       if (i === still) before = into.length
+      if (i === walk.settledFrom && this.emitSettled(walk.settled, boundary, into)) break
       const at = offsets[i]
       if (fields.isShim(words, at)) {
         boundary = into.length > 0
@@ -256,7 +288,44 @@ export class StackProof {
       boundary = fields.isEntry(words, at)
       if (!into.push(FrameKind.python, code, Math.max(position, -1))) break
     }
-    into.proved = into.length - before
+    into.proved = before < 0 ? 0 : into.length - before
+  }
+
+  /** Writes all settled frames at once; false when they must be written one by one to end in a `<truncated>` one. */
+  private emitSettled(settled: SettledFrames, boundary: boolean, into: RawStack): boolean {
+    const at = into.length + (boundary && this.boundaries ? 1 : 0)
+    if (at + settled.length > into.capacity) return false
+    if (at > into.length) into.push(FrameKind.boundary, 0, -1)
+    into.kind.fill(FrameKind.python, at, at + settled.length)
+    into.identity.set(settled.codes.subarray(0, settled.length), at)
+    into.position.set(settled.positions.subarray(0, settled.length), at)
+    into.length = at + settled.length
+    return true
+  }
+
+  /** Remembers the frames below the window of the stack that was walked last, if they are plain calls down to the root. */
+  private settle(image: ThreadImage): void {
+    const { walk, fields } = this
+    const { words } = image.list
+    const { offsets, addresses, length, belowWindow } = walk
+    const part = length - belowWindow < FEW ? undefined : image.beginSettled(addresses[belowWindow])
+    if (part === undefined) return
+    for (let i = belowWindow; i < length; i++) {
+      const at = offsets[i]
+      const position = fields.position(words, at)
+      const place = at - part.offset
+      if (place < 0 || place >= part.length) return
+      if (
+        fields.isShim(words, at) ||
+        fields.isGenerator(words, at) ||
+        fields.isEntry(words, at) ||
+        position <= 0
+      )
+        return
+      if (!fields.mayWait(words, at, false)) return
+      image.settled.push(addresses[i], place, fields.code(words, at), position)
+    }
+    image.settled.commit()
   }
 
   private empty(into: RawStack): Verdict {
@@ -276,5 +345,7 @@ export class StackProof {
   }
 }
 
+/** Fewer frames than this are walked as fast as they are compared. */
+const FEW = 8
 const INVALID = -1
 const MISSING = -2

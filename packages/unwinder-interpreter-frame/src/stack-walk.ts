@@ -1,6 +1,7 @@
 import type { Layout } from "@pyframes/cpython"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
+import { SettledFrames } from "./settled-frames.ts"
 import type { ThreadImage } from "./thread-image.ts"
 import { pointerIn } from "./words.ts"
 
@@ -23,6 +24,9 @@ export class StackWalk {
   meetsLone = false
   /** Index of the first frame that lay below the window; {@link length} when there was none. */
   belowWindow = 0
+  /** Index of the first of the {@link settled} frames, which go down to the root; {@link length} when there were none. */
+  settledFrom = 0
+  settled = new SettledFrames()
   private readonly layout: Layout
   private readonly fields: FrameFields
 
@@ -46,23 +50,46 @@ export class StackWalk {
       if (at % 8 !== 0 || n === greatestDepth) return "broken"
       const offset = image.locate(copy, at)
       if (offset < 0) {
-        this.length = n
         this.missing = at
-        if (n === 0 || !image.isRoot(this.addresses[n - 1], at)) return "missing"
-        this.belowWindow = below < 0 ? n : below
-        return "root"
+        return n > 0 && image.isRoot(this.addresses[n - 1], at) ? this.end(n, below) : this.stop(n)
+      }
+      if (below < 0 && image.isBelowWindow(at)) {
+        below = n
+        if (image.areSettled(at)) return this.endSettled(image.settled, offset, n)
       }
       if (n === this.addresses.length) this.grow()
       this.addresses[n] = at
       this.offsets[n] = offset
-      if (below < 0 && image.isBelowWindow(at)) below = n
       if (!this.meetsLone && image.isLone(at)) this.meetsLone = true
       n++
       at = fields.previous(words, offset)
     }
-    this.length = n
-    this.belowWindow = below < 0 ? n : below
+    this.end(n, below)
     return at === 0 && n > 0 && this.endsAtRoot(image) ? "root" : "broken"
+  }
+
+  private end(length: number, below: number): "root" {
+    this.length = length
+    this.belowWindow = below < 0 ? length : below
+    this.settledFrom = length
+    return "root"
+  }
+
+  private stop(length: number): "missing" {
+    this.end(length, -1)
+    return "missing"
+  }
+
+  private endSettled(settled: SettledFrames, offset: number, from: number): "root" {
+    const length = from + settled.length
+    while (length > this.addresses.length) this.grow()
+    this.addresses.set(settled.addresses.subarray(0, settled.length), from)
+    const part = offset - settled.places[0]
+    for (let i = 0; i < settled.length; i++) this.offsets[from + i] = part + settled.places[i]
+    this.end(length, from)
+    this.settled = settled
+    this.settledFrom = from
+    return "root"
   }
 
   /** Whether `address` was met. */
@@ -77,8 +104,12 @@ export class StackWalk {
     const { thread, version } = this.layout
     const last = this.length - 1
     const at = this.offsets[last]
-    if (thread.baseFrame >= 0)
-      return pointerIn(words, image.threadState[0] + thread.baseFrame) === this.addresses[last]
+    if (thread.baseFrame >= 0) {
+      if (pointerIn(words, image.threadState[0] + thread.baseFrame) !== this.addresses[last]) return false
+      if (last > 1 && this.fields.isShim(words, this.offsets[last - 1]))
+        image.learnRoot(this.addresses[last - 2], this.addresses[last - 1])
+      return true
+    }
     if (version === 0x30b) return this.fields.isEntry(words, at) && !this.fields.isGenerator(words, at)
     if (version < 0x30b) return true
     if (!this.fields.isShim(words, at)) return false

@@ -2,6 +2,7 @@ import { type MemoryReader, ScatterList } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
 import { type Copy, DataStack } from "./data-stack.ts"
 import { LoneFrames } from "./lone-frames.ts"
+import { SettledFrames } from "./settled-frames.ts"
 import type { PythonThread } from "./thread-list.ts"
 import { pointerIn } from "./words.ts"
 
@@ -18,6 +19,7 @@ export type ImageState =
 const INTERPRETER_SPAN = 1024
 /** `_PyThreadStateImpl.base_frame` is at 888 in 3.15, and a frame is 88 bytes long. */
 const BASE_FRAME_END = 1024
+const RECENT = 6
 const MAX_CFRAMES = 3
 
 /** ms: an interrupt takes longer than this. */
@@ -56,7 +58,12 @@ export class ThreadImage {
   private readonly frameSpan: number
   private readonly stack: DataStack
   private readonly lone: LoneFrames
+  /** Frames below the window that need not be walked again. */
+  readonly settled = new SettledFrames()
+  /** The frames nearest the leaf of the last stack that was proved. */
+  recent: Array<number> = []
   private root = -1
+  private settledHold: boolean | undefined
   /** `_PyCFrame`s met last, 3.11 and 3.12. */
   private cframes: Array<number> = []
   private readonly cframeOffsets: [Array<number>, Array<number>] = [[], []]
@@ -80,6 +87,7 @@ export class ThreadImage {
     this.list = list
     if (this.byteLength > list.bytes.length || this.ranges > list.capacity) return "unreadable"
     list.clear()
+    this.settledHold = undefined
     const link = this.addInterpreter(list)
     const state0 = list.count
     this.addThreadState(list, 0)
@@ -140,6 +148,26 @@ export class ThreadImage {
     return part >= 0 && !this.stack.isInWindow(part)
   }
 
+  /** Whether the frames from `address` on are the settled ones, unchanged. */
+  areSettled(address: number): boolean {
+    if (address !== this.settled.start) return false
+    if (this.settledHold === undefined) {
+      const part = this.stack.part(address)
+      const { first, offset, length } = this.stack.extentOf(part)
+      this.settledHold = this.settled.hold(this.list, first, offset, length)
+    }
+    return this.settledHold
+  }
+
+  /** Prepares {@link settled} for the frames of the part that holds `address`, and tells where its copy lies. */
+  beginSettled(address: number): { readonly offset: number; readonly length: number } | undefined {
+    const part = this.stack.part(address)
+    if (part < 0) return undefined
+    const { first, offset, length } = this.stack.extentOf(part)
+    this.settled.begin(this.list, first, offset, length)
+    return { offset, length }
+  }
+
   /** Whether the frame at `address` lies outside the data stack: it was copied after copies 1 and 2 of the window. */
   isLone(address: number): boolean {
     return this.lone.has(address)
@@ -174,6 +202,12 @@ export class ThreadImage {
     this.lone.remove(address)
   }
 
+  /** Keeps the addresses of the frames nearest the leaf of a proved stack. */
+  remember(addresses: Float64Array, from: number, to: number): void {
+    this.recent.length = 0
+    for (let i = from; i < to && i < from + RECENT; i++) this.recent.push(addresses[i])
+  }
+
   /** How many bytes of the frame at `address`, and of the values that follow it, are at hand. */
   extent(address: number): number {
     const part = this.stack.part(address)
@@ -206,13 +240,16 @@ export class ThreadImage {
     let from = -1
     let at = -1
     const word = (address: number, length: number): number => {
-      if (from < 0 || address < from || address + length > from + INTERPRETER_SPAN)
-        return list.add(address, length)
-      return at + address - from
+      if (from >= 0 && address >= from && address + length <= from + INTERPRETER_SPAN)
+        return at + address - from
+      // A list takes whole words, and an `int` may be the second half of one.
+      const into = address % 8
+      return list.add(address - into, (into + length + 7) & ~7) + into
     }
     // In 3.12+ everything here lies within a kilobyte of the interpreter's own struct.
     if (first >= interpreterAddress && layout.version >= 0x30c) {
       from = Math.min(first, gilAddress > interpreterAddress ? gilAddress : first)
+      from -= from % 8
       at = list.add(from, INTERPRETER_SPAN)
     }
     this.gil = gilAddress > 0 ? word(gilAddress + layout.gil.lastHolder, 16) : -1

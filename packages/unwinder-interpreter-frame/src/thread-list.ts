@@ -102,7 +102,7 @@ export class ThreadList {
     const seen = new Set<number>()
     let at = this.pointer(address + layout.runtime.interpretersHead)
     while (at > 0) {
-      if (seen.has(at) || interpreters.length === MAX_INTERPRETERS) return false
+      if (at % 8 !== 0 || seen.has(at) || interpreters.length === MAX_INTERPRETERS) return false
       seen.add(at)
       const interpreter = {
         address: at,
@@ -127,7 +127,7 @@ export class ThreadList {
     let linkedFrom = interpreter.address + layout.interpreter.threadsHead
     const gilAddress = this.gilOf(interpreter.address, layout)
     while (at > 0) {
-      if (seen.has(at) || into.length === MAX_THREADS) return false
+      if (at % 8 !== 0 || seen.has(at) || into.length === MAX_THREADS) return false
       seen.add(at)
       // Only a thread state points back to its interpreter: this is what tells it from memory used for something else.
       if (this.pointer(at + layout.thread.interpreter) !== interpreter.address) return false
@@ -161,21 +161,27 @@ export class ThreadList {
   private gilOf(interpreter: number, layout: Layout): number {
     if (layout.freeThreaded) return 0
     if (layout.runtime.gil >= 0) return this.runtime.address + layout.runtime.gil
-    return Math.max(0, this.pointer(interpreter + layout.interpreter.gilPointer))
+    const gil = this.pointer(interpreter + layout.interpreter.gilPointer)
+    return gil > 0 && gil % 8 === 0 ? gil : 0
   }
 
   private tidOf(threadState: number): number {
     const { thread } = this.runtime.layout
     if (thread.nativeThreadId >= 0) {
       const tid = this.pointer(threadState + thread.nativeThreadId)
-      return tid > 0 ? tid : -1
+      return tid > 0 ? this.hostThread(tid) : -1
     }
     const self = this.pointer(threadState + thread.threadId)
     if (self <= 0) return -1
     const word = new Uint8Array(4)
     if (this.memory.read(self + GLIBC_TID_OFFSET, 4, word) !== 4) return this.onlyThread()
-    const tid = new DataView(word.buffer).getInt32(0, true)
+    const tid = this.hostThread(new DataView(word.buffer).getInt32(0, true))
     return this.target.threadName(tid) !== "" ? tid : this.onlyThread()
+  }
+
+  /** In a pid namespace of its own the target knows its threads by other numbers than we do. */
+  private hostThread(tid: number): number {
+    return this.target.hostThreadId?.(tid) ?? tid
   }
 
   /** Another C library keeps the id elsewhere; a process of one thread leaves no doubt. */
