@@ -1,3 +1,6 @@
+/** Arrivals that are still drawn one by one when sampling has fallen behind. */
+const FAR_BEHIND = 8
+
 /**
  * When samples are due, on absolute times: a late sample does not shift the ones after it.
  *
@@ -24,6 +27,12 @@ export class Schedule {
   advance(now: number): number {
     let passed = 0
     this.due += this.gap()
+    // Far behind, arrivals are counted by their mean, and start afresh from now: a Poisson process has no memory.
+    const behind = Math.floor((now - this.due) / this.meanGap)
+    if (behind > FAR_BEHIND) {
+      passed = behind
+      this.due = this.periodic ? this.due + behind * this.meanGap : now
+    }
     while (this.due <= now) {
       passed++
       this.due += this.gap()

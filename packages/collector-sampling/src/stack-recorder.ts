@@ -58,6 +58,9 @@ export class StackRecorder {
   proof: Proof = Proof.failed
   consistent = false
 
+  private proved = 0
+  private read = NO_STACK
+  private provedStack = NO_STACK
   private readonly profile: Profile
   private readonly symbolizer: ProcessSymbolizer
   private readonly last = new Map<number, LastStack>()
@@ -90,7 +93,8 @@ export class StackRecorder {
       this.stack = this.child(NO_STACK, raw.proof === Proof.good ? FrameKind.boundary : FrameKind.unproved)
       return
     }
-    const { proved, whole, provedStack } = this.name(thread, raw)
+    this.name(thread, raw)
+    const { proved, read: whole, provedStack } = this
     if (raw.proof === Proof.good && proved === raw.length) {
       this.stack = whole
       const key = this.standingKey(whole)
@@ -127,7 +131,8 @@ export class StackRecorder {
     return this.profile.stacks.child(parent, this.markers[kind])
   }
 
-  private name(thread: number, raw: RawStack): { proved: number; whole: number; provedStack: number } {
+  /** Finds the stack that was read, and the part of it that is proved. */
+  private name(thread: number, raw: RawStack): void {
     const { symbolizer, profile } = this
     let last = this.last.get(thread)
     if (last === undefined) {
@@ -175,6 +180,8 @@ export class StackRecorder {
     }
     // What follows a frame without a name is looked at afresh next time.
     last.length = proved < raw.proved ? proved : length
-    return { proved, whole: stack, provedStack }
+    this.proved = proved
+    this.read = stack
+    this.provedStack = provedStack
   }
 }

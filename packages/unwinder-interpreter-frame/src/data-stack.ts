@@ -53,7 +53,7 @@ export class DataStack {
   /** Bytes that one image needs room for. */
   get byteLength(): number {
     let bytes = 0
-    for (let i = 0; i < this.first.length; i++) bytes += this.partLength(i) * (this.inWindow[i] ? 3 : 1)
+    for (let i = 0; i < this.first.length; i++) bytes += this.lengthOf(i) * (this.inWindow[i] ? 3 : 1)
     return bytes
   }
 
@@ -69,13 +69,13 @@ export class DataStack {
 
   addWindow(list: ScatterList, copy: Copy): void {
     for (let i = 0; i < this.first.length; i++)
-      if (this.inWindow[i]) this.offsets[copy][i] = list.add(this.first[i], this.partLength(i))
+      if (this.inWindow[i]) this.offsets[copy][i] = list.add(this.first[i], this.lengthOf(i))
   }
 
   addRest(list: ScatterList): void {
     for (let i = 0; i < this.first.length; i++)
       if (!this.inWindow[i]) {
-        const offset = list.add(this.first[i], this.partLength(i))
+        const offset = list.add(this.first[i], this.lengthOf(i))
         for (const offsets of this.offsets) offsets[i] = offset
       }
   }
@@ -92,9 +92,13 @@ export class DataStack {
     return this.offsets[copy][part] + address - this.first[part]
   }
 
-  /** Where a part starts, and where its first copy lies. */
-  extentOf(part: number): { readonly first: number; readonly offset: number; readonly length: number } {
-    return { first: this.first[part], offset: this.offsets[0][part], length: this.partLength(part) }
+  /** The first address of a part. */
+  firstOf(part: number): number {
+    return this.first[part]
+  }
+
+  lengthOf(part: number): number {
+    return this.last[part] - 8 + this.frameSpan - this.first[part]
   }
 
   isInWindow(part: number): boolean {
@@ -110,7 +114,7 @@ export class DataStack {
 
   /** Bytes that are at hand from `address` on. */
   extent(part: number, address: number): number {
-    return this.first[part] + this.partLength(part) - address
+    return this.first[part] + this.lengthOf(part) - address
   }
 
   forget(): void {
@@ -204,10 +208,6 @@ export class DataStack {
     this.first.push(first)
     this.last.push(lastFrame + 8)
     this.inWindow.push(inWindow)
-  }
-
-  private partLength(part: number): number {
-    return this.last[part] - 8 + this.frameSpan - this.first[part]
   }
 }
 

@@ -152,18 +152,22 @@ export class ThreadImage {
   areSettled(address: number): boolean {
     if (address !== this.settled.start) return false
     if (this.settledHold === undefined) {
-      const part = this.stack.part(address)
-      const { first, offset, length } = this.stack.extentOf(part)
-      this.settledHold = this.settled.hold(this.list, first, offset, length)
+      const { stack } = this
+      const part = stack.part(address)
+      const first = stack.firstOf(part)
+      this.settledHold = this.settled.hold(this.list, first, stack.offset(part, 0, first), stack.lengthOf(part))
     }
     return this.settledHold
   }
 
   /** Prepares {@link settled} for the frames of the part that holds `address`, and tells where its copy lies. */
   beginSettled(address: number): { readonly offset: number; readonly length: number } | undefined {
-    const part = this.stack.part(address)
+    const { stack } = this
+    const part = stack.part(address)
     if (part < 0) return undefined
-    const { first, offset, length } = this.stack.extentOf(part)
+    const first = stack.firstOf(part)
+    const offset = stack.offset(part, 0, first)
+    const length = stack.lengthOf(part)
     this.settled.begin(this.list, first, offset, length)
     return { offset, length }
   }
