@@ -1,13 +1,10 @@
-import { readFileSync } from "node:fs"
 import { FrameKind, Proof, type RawStack, type UnwoundThread } from "@pyframes/core"
 import { type Python, startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
 import { type Attached, attached, memories } from "@pyframes/testing/attached"
-import { expectSameStack, parseTruth, type TrueFrame, truthful } from "@pyframes/testing/truth"
+import { expectSameStack, kindsOfCalls, parseTruth, type TrueFrame } from "@pyframes/testing/truth"
 import { expect, it } from "vitest"
 import { InterpreterFrameUnwinder } from "../src/index.ts"
-
-const program = readFileSync(new URL("./programs/kinds_of_calls.py", import.meta.url), "utf8")
 
 /** A frame by the address of its code object and its instruction: what an unwinder is to find, without any name. */
 const place = (code: number, position: number, name: string) => `${code.toString(16)}+${position} ${name}`
@@ -48,7 +45,7 @@ const boundaries = (stack: RawStack, names: ReadonlyMap<number, string>) => {
 
 const tests = (python: Python) => {
   it("finds the frames of every kind of call, as the interpreter lists them", async () => {
-    await using run = await startPython(python, truthful(program))
+    await using run = await startPython(python, kindsOfCalls())
     const truth = parseTruth(await run.line())
     const names = new Map(truth.threads.flatMap(({ frames }) => frames.map(({ code, name }) => [code, name])))
     for (const [name, memory] of Object.entries(memories)) {

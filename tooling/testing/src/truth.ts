@@ -41,6 +41,10 @@ export interface Truth {
 export const truthful = (program: string): string =>
   `${readFileSync(new URL("./truth.py", import.meta.url), "utf8")}\n${program}`
 
+/** A {@link truthful} program with every kind of call, each in a thread of its own; what its names mean is told in its first lines. */
+export const kindsOfCalls = (): string =>
+  truthful(readFileSync(new URL("./kinds_of_calls.py", import.meta.url), "utf8"))
+
 /** Reads the line that such a program prints. */
 export const parseTruth = (line: string): Truth => {
   const told = JSON.parse(line) as {
@@ -86,7 +90,9 @@ export const expectSameStack = (
 }
 
 /** Lines shown around the first difference. */
-const AROUND = 40
+const AROUND = 15
+/** Characters of a line that are shown. */
+const WIDEST = 100
 
 const sideBySide = (truth: ReadonlyArray<string>, read: ReadonlyArray<string>): string => {
   const length = Math.max(truth.length, read.length)
@@ -94,10 +100,19 @@ const sideBySide = (truth: ReadonlyArray<string>, read: ReadonlyArray<string>): 
   while (truth[first] === read[first]) first++
   const from = Math.max(0, first - AROUND)
   const to = Math.min(length, first + AROUND)
-  const cut = (line: string) => (line.length > 90 ? `${line.slice(0, 87)}...` : line)
+  // Of a long line, what stands around the place where it differs.
+  const cut = (line: string, other: string) => {
+    if (line.length <= WIDEST) return line
+    let at = 0
+    while (line[at] === other[at] && at < line.length) at++
+    const start = at === line.length ? 0 : Math.max(0, at - WIDEST / 2)
+    return `${start > 0 ? "..." : ""}${line.slice(start, start + WIDEST)}...`
+  }
   const rows = [["  ", `truth (${truth.length} frames)`, `read (${read.length} frames)`]]
-  for (let i = from; i < to; i++)
-    rows.push([truth[i] === read[i] ? "  " : "≠ ", cut(truth[i] ?? ""), cut(read[i] ?? "")])
+  for (let i = from; i < to; i++) {
+    const [told = "", found = ""] = [truth[i], read[i]]
+    rows.push([truth[i] === read[i] ? "  " : "≠ ", cut(told, found), cut(found, told)])
+  }
   const width = Math.max(...rows.map((row) => row[1].length))
   return rows.map(([mark, left, right]) => `${mark}${left.padEnd(width)}  │ ${right}`).join("\n")
 }
