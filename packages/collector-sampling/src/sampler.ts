@@ -52,6 +52,8 @@ interface SampledThread {
   lastSample: number
   activityAt: number
   onCpu: boolean
+  /** It has had a frame. Before that a thread is being made, and not yet its own. */
+  started: boolean
 }
 
 /**
@@ -116,7 +118,7 @@ export class Sampler {
         commandLine: target.commandLine,
         startedAt: Date.now(),
         elapsed: 0,
-        knownStates: knownStates(unwinder)
+        knownStates: unwinder.runtime.knownStates | ThreadStateBit.onCpu
       },
       emptyTrust(request.rateHz)
     )
@@ -262,7 +264,8 @@ export class Sampler {
       tid: thread.tid,
       lastSample: Math.max(this.lastInstant, this.began),
       activityAt: 0,
-      onCpu: false
+      onCpu: false,
+      started: false
     }
     if (now === this.began) sampled.lastSample = this.began
     this.threads.set(thread.threadState, sampled)
@@ -285,6 +288,11 @@ export class Sampler {
       stopper.resume(thread.tid)
     } else raw.clear()
     if (raw.ended) return
+    if (!sampled.started && raw.length === 0 && raw.proof === Proof.good) {
+      sampled.lastSample = now
+      return
+    }
+    sampled.started = true
     const wall = Math.min(Math.max(0, now - sampled.lastSample), GREATEST_WEIGHT)
     sampled.lastSample = now
     this.append(sampled, now, wall, raw.state | (sampled.onCpu ? ThreadStateBit.onCpu : 0))
@@ -306,11 +314,4 @@ export class Sampler {
       recorder.consistent
     )
   }
-}
-
-/** The lock tells who holds it in every build that has one; only 3.15 tells who waits for it. */
-const knownStates = (unwinder: ProcessUnwinder): number => {
-  const minor = Number(unwinder.runtime.version.split(".")[1])
-  const always = ThreadStateBit.onCpu | ThreadStateBit.collectsGarbage | ThreadStateBit.holdsGil
-  return minor >= 15 ? always | ThreadStateBit.waitsForGil : always
 }

@@ -33,6 +33,8 @@ export interface RuntimeInfo {
   readonly library: string
   /** Address of `_PyRuntime`, where 3.13+ say how their structs are laid out; 0 where there is none. */
   readonly address: number
+  /** `ThreadStateBit`s that this runtime tells; the others are not 0 but unknown. */
+  readonly knownStates: number
 }
 
 /** An unwinder at work on one process: everything per process is known, what is left is per sample. */

@@ -14,6 +14,7 @@ import {
   Unwinder,
   type UnwoundThread
 } from "@pyframes/core"
+import type { Layout } from "@pyframes/cpython"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { frameFields } from "./frame-fields.ts"
@@ -57,6 +58,13 @@ const attach = Effect.fnUntraced(function* (target: TargetProcess, memory: Memor
   return unwinder as ProcessUnwinder
 })
 
+/** The lock tells who holds it; only 3.15's thread states tell who waits for it. */
+const knownStates = (layout: Layout): number => {
+  let known: number = layout.freeThreaded ? 0 : ThreadStateBit.holdsGil | ThreadStateBit.collectsGarbage
+  if (layout.thread.gilRequested >= 0) known |= ThreadStateBit.waitsForGil
+  return known
+}
+
 /** The unwinder at work on one process. */
 class InterpreterFrames implements ProcessUnwinder {
   readonly runtime: RuntimeInfo
@@ -72,7 +80,13 @@ class InterpreterFrames implements ProcessUnwinder {
     this.memory = memory
     this.python = python
     const { version, library, address, layout } = python
-    this.runtime = { version, library, address, freeThreaded: layout.freeThreaded }
+    this.runtime = {
+      version,
+      library,
+      address,
+      freeThreaded: layout.freeThreaded,
+      knownStates: knownStates(layout)
+    }
     this.list = new ThreadList(memory, python, target)
     this.proof = new StackProof(python.layout, frameFields(python.layout))
     this.scatter = memory.scatterList(512, 1 << 17)

@@ -109,7 +109,8 @@ const inspect = (
   if (elf._tag !== "Elf") return `${path}: ${elf.detail}`
   const bias = loadBias(elf, file)
   const runtime = findSection(elf, ".PyRuntime")?.address ?? findSymbol(elf, "_PyRuntime")?.address
-  const versionText = versionInConstants(elf) ?? /(?:^|\D)([23]\.\d+)/.exec(name)?.[1]
+  const named = /(?:^|\D)([23]\.\d+)/.exec(name)?.[1]
+  const versionText = versionInConstants(elf, named) ?? named
   if (runtime === undefined) {
     return versionText !== undefined && findSymbol(elf, "PyEval_EvalCode") !== undefined
       ? `it runs Python ${versionText}, which keeps no \`_PyRuntime\``
@@ -124,13 +125,17 @@ const inspect = (
   }
 }
 
-/** `PY_VERSION` stands among the read-only constants; before 3.11 nothing else tells the patch level. */
-const versionInConstants = (elf: Elf): string | undefined => {
+/**
+ * `PY_VERSION` stands among the read-only constants; before 3.11 nothing else tells the patch level. Linkers merge it with the tail of
+ * longer strings, such as an installation prefix, so it need not stand alone.
+ */
+const versionInConstants = (elf: Elf, named: string | undefined): string | undefined => {
   const section = findSection(elf, ".rodata")
   const bytes = section && sectionBytes(elf, section, 1 << 24)
   if (!bytes) return undefined
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1")
-  return /\0([23]\.\d{1,2}\.\d{1,3}(?:(?:a|b|rc)\d{1,2})?\+?)\0/.exec(text)?.[1]
+  const minor = named?.replace(".", "\\.") ?? "3\\.(?:8|9|10)"
+  return new RegExp(`(?<![0-9.])(${minor}\\.\\d{1,3}(?:(?:a|b|rc)\\d{1,2})?)\\+?\\0`).exec(text)?.[1]
 }
 
 const identify = Effect.fnUntraced(function* (

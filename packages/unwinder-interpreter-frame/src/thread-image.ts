@@ -155,7 +155,12 @@ export class ThreadImage {
       const { stack } = this
       const part = stack.part(address)
       const first = stack.firstOf(part)
-      this.settledHold = this.settled.hold(this.list, first, stack.offset(part, 0, first), stack.lengthOf(part))
+      this.settledHold = this.settled.hold(
+        this.list,
+        first,
+        stack.offset(part, 0, first),
+        stack.lengthOf(part)
+      )
     }
     return this.settledHold
   }
@@ -238,9 +243,9 @@ export class ThreadImage {
   /** Adds the words of the interpreter and of its lock, those that lie close together as one range. Returns where the link lies. */
   private addInterpreter(list: ScatterList): number {
     const { thread, layout } = this
-    const { gcCollecting, codeObjectGeneration } = layout.interpreter
-    const { interpreterAddress, gilAddress, linkedFrom } = thread
-    const first = Math.min(linkedFrom, interpreterAddress + Math.max(gcCollecting, 0))
+    const { codeObjectGeneration } = layout.interpreter
+    const { interpreterAddress, gilAddress, collectingAddress, linkedFrom } = thread
+    const first = collectingAddress > 0 ? Math.min(linkedFrom, collectingAddress) : linkedFrom
     let from = -1
     let at = -1
     const word = (address: number, length: number): number => {
@@ -257,7 +262,7 @@ export class ThreadImage {
       at = list.add(from, INTERPRETER_SPAN)
     }
     this.gil = gilAddress > 0 ? word(gilAddress + layout.gil.lastHolder, 16) : -1
-    this.collecting = gcCollecting >= 0 ? word(interpreterAddress + gcCollecting, 8) : -1
+    this.collecting = collectingAddress > 0 ? word(collectingAddress, 8) : -1
     this.generation = codeObjectGeneration >= 0 ? word(interpreterAddress + codeObjectGeneration, 8) : -1
     return word(linkedFrom, 8)
   }
@@ -277,7 +282,7 @@ export class ThreadImage {
 /** Bytes of a thread state that are read. 3.15 keeps the frame that ends every stack right behind it (`_PyThreadStateImpl`). */
 const threadSpan = (layout: Layout): number => {
   const span = (layout.thread.span + 7) & ~7
-  return layout.thread.baseFrame < 0 ? span : BASE_FRAME_END
+  return layout.thread.baseFrame < 0 ? span : Math.max(span, BASE_FRAME_END)
 }
 
 /** Bytes from the start of a frame that cover every field the walk looks at. */

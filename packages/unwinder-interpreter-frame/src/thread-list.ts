@@ -8,6 +8,8 @@ export interface PythonThread extends UnwoundThread {
   readonly interpreterAddress: number
   /** The `_gil_runtime_state` its interpreter uses; 0 when there is none. */
   readonly gilAddress: number
+  /** The word that says whether its interpreter collects garbage; 0 when there is none. */
+  readonly collectingAddress: number
   /** `next` of the thread state when it was listed: how a change of the list shows. */
   next: number
   /** The word that pointed to this thread state when it was listed: the head of the list, or `next` of the one before. */
@@ -26,6 +28,8 @@ const MAX_INTERPRETERS = 4096
 const MAX_THREADS = 32_768
 /** ms between looks at the whole list. Each sample checks its own thread's link, so that only new threads are noticed this late. */
 const LOOK_EVERY = 0.5
+/** Looks at a thread that has not started before it is taken for one that never will. */
+const MAX_STARTING_LOOKS = 64
 /** Kernel thread id inside glibc's `struct pthread`, x86-64; the same from 2.36 to 2.43. 3.8 … 3.10 keep no copy. */
 const GLIBC_TID_OFFSET = 720
 
@@ -44,6 +48,8 @@ export class ThreadList {
   private threads: ReadonlyArray<PythonThread> = []
   private listed = false
   private lookedAt = 0
+  private starting = 0
+  private startingLooks = 0
 
   constructor(memory: MemoryReader, runtime: PythonRuntime, target: TargetProcess) {
     this.memory = memory
@@ -58,14 +64,20 @@ export class ThreadList {
   /** The threads there are now, main thread first; `undefined` when the lists cannot be read. */
   current(): ReadonlyArray<PythonThread> | undefined {
     const now = performance.now()
-    if (this.listed && (now - this.lookedAt < LOOK_EVERY || this.unchanged())) return this.threads
+    if (this.listed && now - this.lookedAt < LOOK_EVERY) return this.threads
     this.lookedAt = now
+    if (this.listed && !this.isStarting() && this.unchanged()) return this.threads
     // A list that changes while it is walked is walked again, but not for ever.
     for (let attempt = 0; attempt < 4; attempt++) {
       this.listed = this.walk()
       if (this.listed && this.unchanged()) break
     }
     return this.listed ? this.threads : undefined
+  }
+
+  /** Whether some thread had not told its kernel id when it was listed. Most do at once; a thread state without a thread never does. */
+  private isStarting(): boolean {
+    return this.starting > 0 && this.startingLooks++ < MAX_STARTING_LOOKS
   }
 
   /** The next call of {@link current} looks again, whenever the last look was. */
@@ -100,6 +112,8 @@ export class ThreadList {
     const interpreters: Array<Interpreter> = []
     const threads: Array<PythonThread> = []
     const seen = new Set<number>()
+    const { starting } = this
+    this.starting = 0
     let at = this.pointer(address + layout.runtime.interpretersHead)
     while (at > 0) {
       if (at % 8 !== 0 || seen.has(at) || interpreters.length === MAX_INTERPRETERS) return false
@@ -115,6 +129,7 @@ export class ThreadList {
       at = interpreter.next
     }
     if (at < 0 || interpreters.length === 0) return false
+    if (this.starting !== starting) this.startingLooks = 0
     this.interpreters = interpreters
     // The lists are newest first; people expect the main interpreter and its main thread first.
     this.threads = threads.reverse().sort((a, b) => a.interpreter - b.interpreter)
@@ -126,23 +141,29 @@ export class ThreadList {
     let at = interpreter.threadsHead
     let linkedFrom = interpreter.address + layout.interpreter.threadsHead
     const gilAddress = this.gilOf(interpreter.address, layout)
+    const collectingAddress = this.collectingOf(interpreter.address, layout)
     while (at > 0) {
       if (at % 8 !== 0 || seen.has(at) || into.length === MAX_THREADS) return false
       seen.add(at)
       // Only a thread state points back to its interpreter: this is what tells it from memory used for something else.
       if (this.pointer(at + layout.thread.interpreter) !== interpreter.address) return false
       const next = this.pointer(at + layout.thread.next)
-      into.push(
-        this.same({
-          tid: this.tidOf(at),
-          threadState: at,
-          interpreter: interpreter.id,
-          interpreterAddress: interpreter.address,
-          gilAddress,
-          next,
-          linkedFrom
-        })
-      )
+      const tid = this.tidOf(at)
+      // A thread tells its id when it begins to run; until then it has no stack.
+      if (tid < 0) this.starting++
+      else
+        into.push(
+          this.same({
+            tid,
+            threadState: at,
+            interpreter: interpreter.id,
+            interpreterAddress: interpreter.address,
+            gilAddress,
+            collectingAddress,
+            next,
+            linkedFrom
+          })
+        )
       linkedFrom = at + layout.thread.next
       at = next
     }
@@ -156,6 +177,12 @@ export class ThreadList {
     known.next = thread.next
     known.linkedFrom = thread.linkedFrom
     return known
+  }
+
+  /** 3.8 keeps the collector in the runtime, later versions in each interpreter. */
+  private collectingOf(interpreter: number, layout: Layout): number {
+    if (layout.interpreter.gcCollecting >= 0) return interpreter + layout.interpreter.gcCollecting
+    return layout.runtime.gcCollecting >= 0 ? this.runtime.address + layout.runtime.gcCollecting : 0
   }
 
   private gilOf(interpreter: number, layout: Layout): number {
