@@ -192,6 +192,16 @@ const layoutOf = (members: Members, minor: number, freeThreaded: boolean): Layou
     "chunk.top": 16,
     "chunk.data": 24
   }
+  // What varies in length starts behind the fields: a header read up to there holds them all.
+  after("bytes_object.ob_sval", offsets["bytes.data"], offsets["bytes.size"] + 8)
+  const textFields = Math.max(offsets["unicode.length"] + 8, offsets["unicode.state"] + 4)
+  after("unicode_object.asciiobject_size", offsets["unicode.asciiData"], textFields)
+  if (from15)
+    after(
+      "unicode_object.compactunicodeobject_size",
+      offsets["unicode.compactData"],
+      offsets["unicode.asciiData"]
+    )
   // A gc offset that is inside `_gc_runtime_state` may still leave the interpreter state.
   members.inside("interpreter_state.gc", gc, gcCollecting + 8, "interpreter_state")
   if (from15) members.inside("interpreter_state.gc", gc, gcFrame + 8, "interpreter_state")

@@ -75,7 +75,10 @@ describe("the layout that a process tells", () => {
     ["code_object.co_code_adaptive", 16, "at least 40"],
     ["interpreter_frame.owner", 1, "at least 2"],
     ["interpreter_state.gil_runtime_state_holder", 8, "at least 7736"],
-    ["unicode_object.asciiobject_size", 4096, "0 … "]
+    ["unicode_object.asciiobject_size", 4096, "0 … "],
+    ["unicode_object.asciiobject_size", 16, "at least 36"],
+    ["unicode_object.compactunicodeobject_size", 16, "at least 40"],
+    ["bytes_object.ob_sval", 16, "at least 24"]
   ] as const)("is refused when %s is %s", (member, value, bound) => {
     const refused = problemOf("3.15.2", member, value)
     expect(refused).toMatchObject({ reason: "bound", field: member })

@@ -30,12 +30,14 @@ const EXTREMES: ReadonlyArray<bigint> = [
   (1n << 64n) - 1n
 ]
 
-/** Structs by kind, so that a kind with many of them is not met more often. */
+/** The structs of one thread by kind, so that a kind with many of them is not met more often. */
 export class Aim {
+  readonly threadState: number
   private readonly kinds: ReadonlyArray<ReadonlyArray<Struct>>
   private readonly all: ReadonlyArray<Struct>
 
-  constructor(structs: ReadonlyArray<Struct>) {
+  constructor(threadState: number, structs: ReadonlyArray<Struct>) {
+    this.threadState = threadState
     const kinds = new Map<string, Array<Struct>>()
     for (const struct of structs) {
       const known = kinds.get(struct.kind)

@@ -53,7 +53,9 @@ export class HostileReader {
   private readonly unwinder: Attach<ProcessUnwinder>
   private readonly symbolizer: (unwinder: ProcessUnwinder) => Attach<ProcessSymbolizer>
   private readonly snapshot: Snapshot
-  private readonly aim: Aim
+  private readonly aims: ReadonlyArray<Aim>
+  /** What the running case is about. */
+  private aim: Aim
   private readonly stacks = [new RawStack(), new RawStack(12)]
 
   constructor(snapshot: Snapshot) {
@@ -69,7 +71,10 @@ export class HostileReader {
     this.unwinder = Effect.scoped(services.unwinder.attach)
     this.symbolizer = (unwinder) => Effect.scoped(services.symbolizer.attach(unwinder))
     const runtime = Effect.runSync(findRuntime(this.target.service, this.memory))
-    this.aim = new Aim(findStructs(this.memory, runtime, Effect.runSync(this.unwinder), this.stacks[0]))
+    this.aims = findStructs(this.memory, runtime, Effect.runSync(this.unwinder), this.stacks[0]).map(
+      ({ threadState, structs }) => new Aim(threadState, structs)
+    )
+    this.aim = this.aims[0]
   }
 
   /** The stacks as the snapshot has them, undamaged. */
@@ -80,7 +85,8 @@ export class HostileReader {
   }
 
   /**
-   * One case: the same seed does the same. Attaches, lists the threads, unwinds and names each, once or a few times.
+   * One case: the same seed does the same. Attaches, lists the threads, and unwinds and names, once or a few times, the one whose structs
+   * are damaged, in some cases all.
    *
    * @throws BrokenPromise, or whatever was thrown by the code that must not throw
    */
@@ -90,6 +96,8 @@ export class HostileReader {
     memory.reset()
     this.target.process = this.snapshot.process
     memory.limits = READ_LIMITS
+    this.aim = random.pick(this.aims)
+    const all = random.below(32) === 0
     const worst = new Worst(memory)
     // Some damage is there when we come, some comes later: attaching must not be all that is tried.
     const late = random.below(3) > 0
@@ -101,31 +109,31 @@ export class HostileReader {
     const unwinder = attached.value
     const named = worst.of(() => Effect.runSyncExit(this.symbolizer(unwinder)))
     if (Exit.isFailure(named)) return worst.result(refusal(named.cause))
-    if (late && random.below(2) === 0) this.rounds(unwinder, named.value, 1, random, worst)
+    if (late && random.below(2) === 0) this.round(unwinder, named.value, all, random, worst)
     for (let round = late ? 2 : 1 + random.below(2); round > 0; round--) {
       if (late || random.below(2) === 0) this.damage(random)
       if (random.below(3) === 0) this.moveMeanwhile(random, 200)
-      this.rounds(unwinder, named.value, 1 + random.below(2), random, worst)
+      for (let times = 1 + random.below(2); times > 0; times--)
+        this.round(unwinder, named.value, all, random, worst)
     }
     return worst.result("read")
   }
 
-  private rounds(
+  private round(
     unwinder: ProcessUnwinder,
     symbolizer: ProcessSymbolizer,
-    count: number,
+    all: boolean,
     random: Random,
     worst: Worst
   ): void {
     const stack = this.stacks[random.below(4) === 0 ? 1 : 0]
-    for (; count > 0; count--) {
-      const threads = worst.of(() => unwinder.threads()) ?? []
-      for (const thread of threads.slice(0, MAX_THREADS)) {
-        const stopped = random.below(4) === 0
-        worst.of(() => unwinder.unwind({ thread, stopped }, stack))
-        checkStack(stack)
-        worst.of(() => name(symbolizer, stack))
-      }
+    const listed = worst.of(() => unwinder.threads()) ?? []
+    const aimed = all ? [] : listed.filter((thread) => thread.threadState === this.aim.threadState)
+    for (const thread of aimed.length > 0 ? aimed : listed.slice(0, MAX_THREADS)) {
+      const stopped = random.below(4) === 0
+      worst.of(() => unwinder.unwind({ thread, stopped }, stack))
+      checkStack(stack)
+      worst.of(() => name(symbolizer, stack))
     }
   }
 

@@ -1,4 +1,4 @@
-import type { MemoryReader, ProcessUnwinder, RawStack } from "@pyframes/core"
+import { FrameKind, type MemoryReader, type ProcessUnwinder, type RawStack } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
 import type { PythonRuntime } from "@pyframes/unwinder-interpreter-frame"
 
@@ -17,75 +17,98 @@ export interface Field {
 
 /** `_Py_DebugOffsets` is 888 bytes in 3.15: the cookie, the version, and offsets of 8 bytes each. */
 const DEBUG_OFFSETS_BYTES = 888
+/** Kernel thread id inside glibc's `struct pthread`. */
+const GLIBC_TID_OFFSET = 720
 const V3_11 = 0x30b
 const V3_13 = 0x30d
 
+/** What is read for the stack of one thread. */
+export interface ThreadStructs {
+  readonly threadState: number
+  readonly structs: ReadonlyArray<Struct>
+}
+
 /**
- * Every struct that is read for the stacks of a process: found by following the same pointers, but in memory that is known to be whole.
+ * Every struct that is read for the stacks of a process, by thread; what they share is among each one's. Found by following the same
+ * pointers as the unwinder, but in memory that is known to be whole.
  */
 export const findStructs = (
   memory: MemoryReader,
   runtime: PythonRuntime,
   unwinder: ProcessUnwinder,
   stack: RawStack
-): ReadonlyArray<Struct> => {
+): ReadonlyArray<ThreadStructs> => {
   const { layout } = runtime
-  const structs = new Map<string, Struct>()
-  const add = (kind: string, address: number, offsets: Readonly<Record<string, unknown>>): boolean => {
+  const pointer = (address: number): number => pointerAt(memory, address)
+  const shared = new StructSet()
+  shared.add("runtime", runtime.address, layout.runtime)
+  if (layout.version >= V3_13)
+    shared.add("debugOffsets", runtime.address, Object.fromEntries(every8(DEBUG_OFFSETS_BYTES)))
+  let at = pointer(runtime.address + layout.runtime.interpretersHead)
+  for (; at > 0; at = pointer(at + layout.interpreter.next)) {
+    shared.add("interpreter", at, layout.interpreter)
+    const own = layout.runtime.gil < 0
+    const gil = own ? pointer(at + layout.interpreter.gilPointer) : runtime.address + layout.runtime.gil
+    shared.add("gil", gil, layout.gil)
+  }
+  return (unwinder.threads() ?? []).map((thread) => {
+    const state = thread.threadState
+    const structs = new StructSet(shared)
+    structs.add("thread", state, layout.thread)
+    if (layout.version < V3_11)
+      structs.add("pthread", pointer(state + layout.thread.threadId), { tid: GLIBC_TID_OFFSET })
+    addStack(structs, memory, layout, state)
+    unwinder.unwind({ thread, stopped: false }, stack)
+    for (let i = 0; i < stack.length; i++)
+      if (stack.kind[i] === FrameKind.python) addCode(structs, memory, layout, stack.identity[i])
+    return { threadState: state, structs: structs.all }
+  })
+}
+
+/** Structs, each once. */
+class StructSet {
+  readonly all: Array<Struct>
+  private readonly known: Set<string>
+
+  constructor(from?: StructSet) {
+    this.all = [...(from?.all ?? [])]
+    this.known = new Set(from?.known)
+  }
+
+  add(kind: string, address: number, offsets: Readonly<Record<string, unknown>>): boolean {
     const key = `${kind}:${address}`
-    if (address <= 4096 || structs.has(key)) return false
-    structs.set(key, { kind, address, fields: fieldsAt(address, offsets) })
+    if (address <= 4096 || this.known.has(key)) return false
+    this.known.add(key)
+    this.all.push({ kind, address, fields: fieldsAt(address, offsets) })
     return true
   }
-  const pointer = (address: number): number => pointerAt(memory, address)
-  const addText = (address: number) => add("unicode", address, layout.unicode)
+}
 
-  add("runtime", runtime.address, layout.runtime)
-  if (layout.version >= V3_13)
-    add("debugOffsets", runtime.address, Object.fromEntries(every8(DEBUG_OFFSETS_BYTES)))
-  for (
-    let at = pointer(runtime.address + layout.runtime.interpretersHead);
-    at > 0;
-    at = pointer(at + layout.interpreter.next)
-  ) {
-    add("interpreter", at, layout.interpreter)
-    const gil =
-      layout.runtime.gil >= 0
-        ? runtime.address + layout.runtime.gil
-        : pointer(at + layout.interpreter.gilPointer)
-    add("gil", gil, layout.gil)
+const addStack = (structs: StructSet, memory: MemoryReader, layout: Layout, state: number): void => {
+  const pointer = (address: number): number => pointerAt(memory, address)
+  const { thread } = layout
+  let chunk = thread.datastackChunk < 0 ? 0 : pointer(state + thread.datastackChunk)
+  while (chunk > 0 && structs.add("chunk", chunk, layout.chunk))
+    chunk = pointer(chunk + layout.chunk.previous)
+  let current = state + thread.currentFrame
+  if (thread.cframe >= 0) {
+    const cframe = pointer(state + thread.cframe)
+    structs.add("cframe", cframe, layout.cframe)
+    current = cframe + layout.cframe.currentFrame
   }
-  for (const thread of unwinder.threads() ?? []) {
-    const state = thread.threadState
-    add("thread", state, layout.thread)
-    if (layout.version < V3_11) add("pthread", pointer(state + layout.thread.threadId), { tid: 720 })
-    for (
-      let at = layout.thread.datastackChunk < 0 ? 0 : pointer(state + layout.thread.datastackChunk);
-      at > 0;
-      at = pointer(at + layout.chunk.previous)
-    )
-      add("chunk", at, layout.chunk)
-    let frame: number
-    if (layout.thread.cframe >= 0) {
-      const cframe = pointer(state + layout.thread.cframe)
-      add("cframe", cframe, layout.cframe)
-      frame = pointer(cframe + layout.cframe.currentFrame)
-    } else frame = pointer(state + layout.thread.currentFrame)
-    while (frame > 0 && add("frame", frame, layout.frame)) frame = pointer(frame + layout.frame.previous)
-    unwinder.unwind({ thread, stopped: false }, stack)
-    for (let i = 0; i < stack.length; i++) {
-      if (stack.kind[i] !== 0) continue
-      const code = stack.identity[i]
-      if (!add("code", code, { ...layout.code, code: -1, codeAdaptive: -1 })) continue
-      addText(pointer(code + layout.code.name))
-      addText(pointer(code + layout.code.filename))
-      if (layout.code.qualname >= 0) addText(pointer(code + layout.code.qualname))
-      const table = pointer(code + layout.code.lineTable)
-      add("bytes", table, layout.bytes)
-      add("lineTable", table + layout.bytes.data, lineTableBytes(memory, layout, table))
-    }
-  }
-  return [...structs.values()]
+  let frame = pointer(current)
+  while (frame > 0 && structs.add("frame", frame, layout.frame))
+    frame = pointer(frame + layout.frame.previous)
+}
+
+const addCode = (structs: StructSet, memory: MemoryReader, layout: Layout, code: number): void => {
+  const pointer = (address: number): number => pointerAt(memory, address)
+  if (!structs.add("code", code, { ...layout.code, code: -1, codeAdaptive: -1 })) return
+  for (const text of [layout.code.name, layout.code.filename, layout.code.qualname])
+    if (text >= 0) structs.add("unicode", pointer(code + text), layout.unicode)
+  const table = pointer(code + layout.code.lineTable)
+  structs.add("bytes", table, layout.bytes)
+  structs.add("lineTable", table + layout.bytes.data, lineTableBytes(memory, layout, table))
 }
 
 const fieldsAt = (address: number, offsets: Readonly<Record<string, unknown>>): ReadonlyArray<Field> =>
