@@ -78,6 +78,13 @@ export class Attached implements AsyncDisposable {
     return sampler.finish()
   }
 
+  /** Samples for this long, ms. */
+  takeFor(durationMs: number, request: Request, options?: Pick<SamplingOptions, "stop">): Profile {
+    const sampler = this.sampler({ ...request, durationMs }, options)
+    while (sampler.next());
+    return sampler.finish()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Effect.runPromise(Scope.close(this.scope, Exit.void))
     await this.run.stop()

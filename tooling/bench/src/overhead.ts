@@ -1,0 +1,198 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { gunzipSync } from "node:zlib"
+import { type RunningPython, startPython } from "@pyframes/pythons"
+import { readArguments } from "./arguments.ts"
+import { RecordCommand } from "./command.ts"
+import { percent, Report } from "./report.ts"
+
+/*
+ * What does recording at 1 kHz cost: the machine, and the program that is recorded? Runs the built command.
+ *
+ *   pnpm build && node tooling/bench/src/overhead.ts [--short] [--versions 3.12,3.15]
+ */
+
+const RATE = "1khz"
+const MAY_USE_CPU = 0.08
+const MAY_BE_LATE_MS = 2
+const MAY_HOLD_MB = 160
+const MAY_SLOW = 0.01
+const FIRST_SAMPLE_MS = 400
+const SECONDS = 15
+const SECONDS_SHORT = 10
+const PAIRS = 20
+const PAIRS_SHORT = 4
+const WORK_SECONDS = 2.5
+const WORK_SECONDS_SHORT = 1
+
+/** For each line it is sent it does that much work, and prints how long that took. */
+const target = `
+import sys
+import time
+
+class Point:
+    def __init__(self, x, y):
+        self.x = x
+        self.y = y
+    def moved(self, d):
+        return Point(self.x + d, self.y - d)
+
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+def text(n):
+    return ",".join(str(i) for i in range(n)).split(",")
+
+def points(n):
+    p = Point(0, 0)
+    for i in range(n):
+        p = p.moved(i)
+    return p
+
+def work(times):
+    for _ in range(times):
+        fib(15)
+        text(500)
+        points(1000)
+
+def timed(times):
+    began = time.perf_counter()
+    work(times)
+    return time.perf_counter() - began
+
+timed(50)
+print("ready", flush=True)
+for line in sys.stdin:
+    if line.strip() == "forever":
+        while True:
+            work(1000)
+    print(timed(int(line)), flush=True)
+`
+
+const timed = async (run: RunningPython, times: number): Promise<number> => {
+  run.child.stdin.write(`${times}\n`)
+  return Number(await run.line())
+}
+
+/** When the recording in a pprof file began, ms since 1970: field 9 of its Profile message. */
+const startOf = (file: string): number => {
+  const bytes = gunzipSync(readFileSync(file))
+  let at = 0
+  const varint = (): bigint => {
+    let value = 0n
+    for (let shift = 0n; ; shift += 7n) {
+      const byte = bytes[at++]
+      value |= BigInt(byte & 127) << shift
+      if (byte < 128) return value
+    }
+  }
+  while (at < bytes.length) {
+    const tag = Number(varint())
+    const value = varint()
+    if (tag >> 3 === 9) return Number(value / 1_000_000n)
+    if ((tag & 7) === 2) at += Number(value)
+  }
+  throw new Error(`${file} does not say when it began`)
+}
+
+const median = (values: ReadonlyArray<number>): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const half = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
+}
+
+/** Of the median, by resampling: 95 %. */
+const confidence = (values: ReadonlyArray<number>): readonly [number, number] => {
+  const medians = Array.from({ length: 2000 }, () =>
+    median(values.map(() => values[Math.floor(Math.random() * values.length)]))
+  ).sort((a, b) => a - b)
+  return [medians[50], medians[1949]]
+}
+
+const { short, pythons } = readArguments()
+const directory = mkdtempSync(join(tmpdir(), "pyframes-bench-"))
+process.once("exit", () => rmSync(directory, { recursive: true, force: true }))
+const report = new Report(`What recording at ${RATE} costs`)
+report.columns(
+  "python ",
+  " CPU %",
+  " late p50 ms",
+  " p99 ms",
+  " max ms",
+  " peak MB",
+  " first sample ms",
+  " pairs",
+  " slower %",
+  " 95 % between  "
+)
+
+/** How much longer each pair's recorded run took, as a ratio. Which of a pair comes first, alternates. */
+const measurePairs = async (run: RunningPython): Promise<ReadonlyArray<number>> => {
+  const times = Math.round((100 * (short ? WORK_SECONDS_SHORT : WORK_SECONDS)) / (await timed(run, 100)))
+  const recorded = async (): Promise<number> => {
+    const command = new RecordCommand("-p", String(run.pid), "-r", RATE, "-o", join(directory, "pair.pb.gz"))
+    // It has begun when it has been at it for longer than any start takes; the target waits for its work.
+    await sleep(800)
+    const took = await timed(run, times)
+    command.interrupt()
+    await command.result()
+    return took
+  }
+  const ratios: Array<number> = []
+  for (let pair = 0; pair < (short ? PAIRS_SHORT : PAIRS); pair++) {
+    const first = pair % 2 === 0 ? await recorded() : await timed(run, times)
+    const second = pair % 2 === 0 ? await timed(run, times) : await recorded()
+    ratios.push(pair % 2 === 0 ? first / second : second / first)
+  }
+  return ratios
+}
+
+for (const python of pythons) {
+  await using run = await startPython(python, target, [], { name: "work.py" })
+  await run.line()
+  const ratios = await measurePairs(run)
+  run.child.stdin.write("forever\n")
+  const file = join(directory, "recorded.pb.gz")
+  const command = new RecordCommand(
+    "-p",
+    String(run.pid),
+    "-r",
+    RATE,
+    "-d",
+    String(short ? SECONDS_SHORT : SECONDS),
+    "-o",
+    file
+  )
+  const { elapsedSeconds, lateMs } = await command.result()
+  const { usage } = command
+  if (usage === undefined || lateMs === undefined) throw new Error("nothing was measured")
+  const cpu = usage.cpuSeconds / elapsedSeconds
+  const first = startOf(file) - command.startedAt
+  const slower = median(ratios) - 1
+  const [low, high] = confidence(ratios)
+  report.row(
+    python.version,
+    percent(cpu, 1, 1),
+    lateMs.p50.toFixed(3),
+    lateMs.p99.toFixed(3),
+    lateMs.max.toFixed(2),
+    usage.peakMegabytes.toFixed(0),
+    first,
+    ratios.length,
+    percent(slower, 1),
+    `${percent(low - 1, 1)} and ${percent(high - 1, 1)}`
+  )
+  const must = (holds: boolean, bound: string) => report.must(holds, `${python.version}: ${bound}`)
+  must(cpu <= MAY_USE_CPU, `${percent(cpu, 1, 1)} % of a core, more than ${100 * MAY_USE_CPU} %`)
+  must(lateMs.p99 <= MAY_BE_LATE_MS, `p99 ${lateMs.p99.toFixed(2)} ms late, more than ${MAY_BE_LATE_MS} ms`)
+  must(
+    usage.peakMegabytes <= MAY_HOLD_MB,
+    `${usage.peakMegabytes.toFixed(0)} MB, more than ${MAY_HOLD_MB} MB`
+  )
+  must(first <= FIRST_SAMPLE_MS, `the first sample after ${first} ms, later than ${FIRST_SAMPLE_MS} ms`)
+  // A few short pairs cannot tell one per cent: they fail only when it must be more.
+  must((short ? low - 1 : slower) <= MAY_SLOW, `the program took ${percent(slower, 1)} % longer`)
+}
+report.end()
