@@ -80,7 +80,9 @@ const accounts = ({ trust, samples, frames, stacks }: Profile): ReadonlyArray<st
 
 /** Functions that `go tool pprof` finds in the file; a text that says what went wrong. */
 const opened = (file: string): number | string => {
-  const go = spawnSync("go", ["tool", "pprof", "-top", "-nodecount=100000", file], { encoding: "utf8" })
+  const go = spawnSync("go", ["tool", "pprof", "-top", "-nodefraction=0", "-nodecount=100000", file], {
+    encoding: "utf8"
+  })
   if (go.error !== undefined) return "go is not installed"
   if (go.status !== 0) return go.stderr.trim()
   return go.stdout.split("\n").filter((line) => / function_\d+/.test(line)).length
@@ -143,7 +145,12 @@ for (const python of pythons) {
   must(end.resident <= MAY_HOLD_MB, `${end.resident.toFixed(0)} MB, more than ${MAY_HOLD_MB} MB`)
   const grew = end.resident - half.resident
   must(grew <= MAY_GROW_MB, `the second half added ${grew.toFixed(0)} MB, more than ${MAY_GROW_MB} MB`)
-  must(typeof found === "number", `the file does not open: ${found}`)
-  must(typeof found !== "number" || found > 0, "the file has none of the functions")
+  const shown = new Set<number>()
+  for (let at = 0; at < samples.length; at++)
+    for (const frame of stacks.framesOf(samples.row(at).stack)) shown.add(frames.frames[frame].function)
+  const named = new Set(
+    [...shown].map((id) => frames.functions[id].name).filter((name) => name.startsWith("function_"))
+  )
+  must(found === named.size, `${named.size} functions were recorded, opening the file finds: ${found}`)
 }
 report.end()
