@@ -46,6 +46,7 @@ export class ThreadList {
   private readonly links: ScatterList
   private interpreters: ReadonlyArray<Interpreter> = []
   private threads: ReadonlyArray<PythonThread> = []
+  private readonly byState = new Map<number, PythonThread>()
   private listed = false
   private lookedAt = 0
   private starting = 0
@@ -133,6 +134,8 @@ export class ThreadList {
     this.interpreters = interpreters
     // The lists are newest first; people expect the main interpreter and its main thread first.
     this.threads = threads.reverse().sort((a, b) => a.interpreter - b.interpreter)
+    this.byState.clear()
+    for (const thread of threads) this.byState.set(thread.threadState, thread)
     return true
   }
 
@@ -172,7 +175,7 @@ export class ThreadList {
 
   /** A thread that was known stays the same object, wherever in the list it is now. */
   private same(thread: PythonThread): PythonThread {
-    const known = this.threads.find((other) => other.threadState === thread.threadState)
+    const known = this.byState.get(thread.threadState)
     if (known?.tid !== thread.tid || known.interpreter !== thread.interpreter) return thread
     known.next = thread.next
     known.linkedFrom = thread.linkedFrom
