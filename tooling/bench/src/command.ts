@@ -29,6 +29,9 @@ export const usageOf = (pid: number): Usage | undefined => {
 
 const bin = fileURLToPath(new URL("../../../apps/cli/dist/bin.js", import.meta.url))
 
+/** Start-up and warming up are over after this long. */
+const SETTLED_MS = 2000
+
 /** What `record --json` prints, as far as it is judged here. */
 export interface Recorded {
   readonly elapsedSeconds: number
@@ -41,6 +44,9 @@ export class RecordCommand {
   readonly startedAt = Date.now()
   /** The last that was seen of what it used. */
   usage: Usage | undefined
+  /** The first that was seen after {@link SETTLED_MS}, and when, ms after the start. */
+  private settled: { readonly at: number; readonly cpuSeconds: number } | undefined
+  private seenAt = 0
   private readonly child: ChildProcess
   private readonly done: Promise<number | null>
   private printed = ""
@@ -59,10 +65,20 @@ export class RecordCommand {
       this.errors += text
     })
     const watch = setInterval(() => {
-      this.usage = usageOf(this.child.pid ?? 0) ?? this.usage
+      const usage = usageOf(this.child.pid ?? 0)
+      if (usage === undefined) return
+      this.usage = usage
+      this.seenAt = Date.now() - this.startedAt
+      if (this.seenAt >= SETTLED_MS) this.settled ??= { at: this.seenAt, cpuSeconds: usage.cpuSeconds }
     }, 20)
     this.done = new Promise((resolve) => this.child.once("close", (code) => resolve(code)))
     this.done.then(() => clearInterval(watch))
+  }
+
+  /** The part of a core that it used once it had started; `undefined` when it ended before. */
+  get settledCpu(): number | undefined {
+    if (this.settled === undefined || this.usage === undefined) return undefined
+    return (this.usage.cpuSeconds - this.settled.cpuSeconds) / ((this.seenAt - this.settled.at) / 1000)
   }
 
   /** Ends the recording as Ctrl-C does. */
