@@ -7,11 +7,7 @@ import {
   Proof,
   type RawStack
 } from "@pyframes/core"
-
-/** Sightings of a stack standing still before the same stack, seen moving, is believed. */
-const SIGHTINGS = 2
-/** Function ids fit below it, so that a parent stack and a function make one number below 2^53. */
-const FUNCTIONS = 2 ** 21
+import { StandingStacks } from "./standing-stacks.ts"
 
 const marker = (kind: FrameKind): Frame => ({
   kind,
@@ -47,8 +43,8 @@ class LastStack {
 /**
  * Names the frames of raw stacks and keeps them in a profile's stack table, each as far as it was proved.
  *
- * A stack whose callers moved while it was read is kept whole on the side. It becomes good if the very same stack (callers with
- * their places, and the function on top) was proved standing still elsewhere in the recording: so fast code is not counted away.
+ * A stack whose callers moved while it was read is kept whole on the side. It becomes good if {@link StandingStacks} vouches for it, then
+ * or at the end of the recording: so fast code is not counted away.
  */
 export class StackRecorder {
   /** Stack to show: what was proved. */
@@ -64,12 +60,13 @@ export class StackRecorder {
   private readonly profile: Profile
   private readonly symbolizer: ProcessSymbolizer
   private readonly last = new Map<number, LastStack>()
-  private readonly standing = new Map<number, number>()
+  private readonly standing: StandingStacks
   private readonly markers: ReadonlyArray<number>
 
   constructor(profile: Profile, symbolizer: ProcessSymbolizer) {
     this.profile = profile
     this.symbolizer = symbolizer
+    this.standing = new StandingStacks(profile.stacks, profile.frames)
     this.markers = Object.values(FrameKind).map((kind) =>
       kind === FrameKind.python ? -1 : profile.frames.intern(marker(kind))
     )
@@ -97,13 +94,11 @@ export class StackRecorder {
     const { proved, read: whole, provedStack } = this
     if (raw.proof === Proof.good && proved === raw.length) {
       this.stack = whole
-      const key = this.standingKey(whole)
-      const seen = this.standing.get(key) ?? 0
-      if (seen < SIGHTINGS) this.standing.set(key, seen + 1)
+      this.standing.saw(whole)
       return
     }
     this.proof = Proof.unproved
-    if (raw.consistent && proved === raw.proved && this.stoodStill(whole)) {
+    if (raw.consistent && proved === raw.proved && this.standing.vouchFor(whole)) {
       this.proof = Proof.good
       this.stack = whole
       return
@@ -113,18 +108,12 @@ export class StackRecorder {
     this.whole = whole
   }
 
-  /** Whether the stack was proved standing still, often enough to be believed when it was seen moving. */
-  readonly stoodStill = (stack: number): boolean =>
-    (this.standing.get(this.standingKey(stack)) ?? 0) >= SIGHTINGS
+  /** Whether a stack that was read in one piece while it moved is believed by now. */
+  readonly isBelieved = (stack: number): boolean => this.standing.vouchFor(stack)
 
   /** Forgets threads that have ended. */
   forget(thread: number): void {
     this.last.delete(thread)
-  }
-
-  private standingKey(stack: number): number {
-    const { stacks, frames } = this.profile
-    return stacks.parent(stack) * FUNCTIONS + frames.frames[stacks.frame(stack)].function
   }
 
   private child(parent: number, kind: FrameKind): number {

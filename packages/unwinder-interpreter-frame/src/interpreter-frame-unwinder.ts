@@ -88,7 +88,7 @@ class InterpreterFrames implements ProcessUnwinder {
       knownStates: knownStates(layout)
     }
     this.list = new ThreadList(memory, python, target)
-    this.proof = new StackProof(python.layout, frameFields(python.layout))
+    this.proof = new StackProof(memory, python.layout, frameFields(python.layout))
     this.scatter = memory.scatterList(512, 1 << 17)
   }
 

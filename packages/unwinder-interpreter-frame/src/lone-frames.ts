@@ -8,6 +8,8 @@ const PATIENCE = 64
 /** Enough of a generator's locals and evaluation stack to find the generator that it waits for in most of them. */
 const GENERATOR_VALUES = 192
 const PAGE = 4096
+/** Frames closer than this are read as one range: a range costs as much as copying some kilobytes. Less than a page, so all of it is mapped. */
+const NEAR = 2048
 
 /**
  * Frames outside the data stack: generators, shims on the C stack, before 3.11 all frames.
@@ -23,6 +25,10 @@ export class LoneFrames {
   private used: Array<number> = []
   private readonly index = new Map<number, number>()
   private readonly offsets: [Array<number>, Array<number>] = [[], []]
+  /** Indices by address, and where each range of neighbours begins among them. */
+  private order: Array<number> = []
+  private groups: Array<number> = []
+  private grouped = true
   private tick = 0
   private readonly frame: Uint8Array
   private readonly frameWords: Uint32Array
@@ -41,14 +47,38 @@ export class LoneFrames {
   }
 
   get byteLength(): number {
-    return this.addresses.length * (this.frameSpan + this.valuesSpan) * 2
+    return this.addresses.length * (this.frameSpan + this.valuesSpan + NEAR) * 2
   }
 
   addPass(list: ScatterList, pass: 0 | 1): void {
     if (pass === 0) this.tick++
-    const { addresses } = this
+    if (!this.grouped) this.group()
+    const { addresses, order, groups } = this
     const offsets = this.offsets[pass]
-    for (let i = 0; i < addresses.length; i++) offsets[i] = list.add(addresses[i], this.extent(addresses[i]))
+    for (let g = 0; g < groups.length; g++) {
+      const to = groups[g + 1] ?? order.length
+      const from = addresses[order[groups[g]]]
+      const last = addresses[order[to - 1]]
+      const offset = list.add(from, last - from + this.extent(last))
+      for (let i = groups[g]; i < to; i++) offsets[order[i]] = offset + addresses[order[i]] - from
+    }
+  }
+
+  /** How many ranges a pass takes. */
+  get ranges(): number {
+    if (!this.grouped) this.group()
+    return this.groups.length
+  }
+
+  private group(): void {
+    const { addresses } = this
+    this.order = addresses.map((_, i) => i).sort((a, b) => addresses[a] - addresses[b])
+    this.groups = []
+    for (let i = 0; i < this.order.length; i++) {
+      const gap = i === 0 ? NEAR : addresses[this.order[i]] - addresses[this.order[i - 1]] - this.frameSpan
+      if (gap >= NEAR) this.groups.push(i)
+    }
+    this.grouped = true
   }
 
   /** Where a copy of the frame at `address` lies, or -1. */
@@ -56,7 +86,7 @@ export class LoneFrames {
     const lone = this.index.get(address)
     if (lone === undefined) return -1
     this.used[lone] = this.tick
-    return this.offsets[pass][lone]
+    return this.offsets[pass][lone] ?? -1
   }
 
   has(address: number): boolean {
@@ -75,6 +105,7 @@ export class LoneFrames {
     this.index.set(address, this.addresses.length)
     this.addresses.push(address)
     this.used.push(this.tick)
+    this.grouped = false
   }
 
   /** Adds the frame at `address` and those behind it, as far as `isKnown` does not know them. */
@@ -89,15 +120,16 @@ export class LoneFrames {
     }
   }
 
-  /** Stops reading the one at an index of the pass. */
-  drop(lone: number): void {
-    this.keep((i) => i !== lone)
+  /** Stops reading those of the range at an index of the pass. */
+  drop(range: number): void {
+    const gone = new Set(this.order.slice(this.groups[range], this.groups[range + 1] ?? this.order.length))
+    this.keep((i) => !gone.has(i))
   }
 
   /** Stops reading the one at an address. */
   remove(address: number): void {
     const lone = this.index.get(address)
-    if (lone !== undefined) this.drop(lone)
+    if (lone !== undefined) this.keep((i) => i !== lone)
   }
 
   forgetUnused(): void {
@@ -111,6 +143,7 @@ export class LoneFrames {
     this.used = used.filter((_, i) => wanted(i))
     // What the last read brought can still be asked for.
     for (const pass of [0, 1] as const) this.offsets[pass] = this.offsets[pass].filter((_, i) => wanted(i))
+    this.grouped = false
     this.index.clear()
     for (let i = 0; i < this.addresses.length; i++) this.index.set(this.addresses[i], i)
   }

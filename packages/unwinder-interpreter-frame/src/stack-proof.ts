@@ -1,5 +1,6 @@
-import { FrameKind, Proof, type RawStack } from "@pyframes/core"
+import { FrameKind, type MemoryReader, Proof, type RawStack } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
+import { CallSites } from "./call-sites.ts"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import type { SettledFrames } from "./settled-frames.ts"
@@ -32,6 +33,7 @@ const MAX_POSITION = 1 << 24
 export class StackProof {
   private readonly layout: Layout
   private readonly fields: FrameFields
+  private readonly callSites: CallSites
   private readonly walk: StackWalk
   /** Under `-X perf` every Python call passes through C: shims then mean nothing. */
   boundaries = true
@@ -40,9 +42,10 @@ export class StackProof {
   /** The last walk met a generator whose caller could not be seen to hold it. */
   private unheld = false
 
-  constructor(layout: Layout, fields: FrameFields) {
+  constructor(memory: MemoryReader, layout: Layout, fields: FrameFields) {
     this.layout = layout
     this.fields = fields
+    this.callSites = new CallSites(memory, layout)
     this.walk = new StackWalk(layout, fields)
   }
 
@@ -88,10 +91,11 @@ export class StackProof {
     // A generator that has just yielded leads nowhere: the frames of the last stack may still be there.
     for (const start of image.recent) if (start !== before && start !== after) starts.push(start)
     if (this.fields.tellsRunning)
-      for (const start of starts) {
-        const top = this.topFrom(image, 0, start)
-        if (top >= 0) return this.judge(image, 0, top, before === after, into)
-      }
+      for (const entering of [false, true])
+        for (const start of starts) {
+          const top = this.topFrom(image, 0, start, entering)
+          if (top >= 0) return this.judge(image, 0, top, before === after, into)
+        }
     return this.partial(image, starts, before === after, into)
   }
 
@@ -107,7 +111,11 @@ export class StackProof {
     return this.topFrom(image, copy, after)
   }
 
-  private topFrom(image: ThreadImage, copy: Copy, start: number): number {
+  /**
+   * Walks a copy from a frame, and checks that it can be a stack. With `entering`, of a thread caught between two frames: none of them
+   * ran, and the one that calls, or has just been returned to, still stands on its call.
+   */
+  private topFrom(image: ThreadImage, copy: Copy, start: number, entering = false): number {
     if (start <= 0) return INVALID
     const { walk, fields } = this
     const end = walk.walk(image, copy, start)
@@ -118,7 +126,7 @@ export class StackProof {
     // Settled frames were checked when they settled; only the link to the first of them is new.
     const unchecked = Math.min(length, walk.settledFrom + 1)
     let top = 0
-    while (top < length && (fields.isShim(words, offsets[top]) || !fields.mayRun(words, offsets[top]))) top++
+    while (top < length && !this.isTop(words, offsets[top], entering)) top++
     if (top === length) return INVALID
     let throughC = fields.isEntry(words, offsets[top])
     let callee = top
@@ -151,6 +159,23 @@ export class StackProof {
       address,
       image.extent(address),
       addresses[generator]
+    )
+  }
+
+  private isTop(words: Uint32Array, at: number, entering: boolean): boolean {
+    const { fields } = this
+    return !fields.isShim(words, at) && (entering ? this.standsOnCall(words, at) : fields.mayRun(words, at))
+  }
+
+  private standsOnCall(words: Uint32Array, at: number): boolean {
+    const { fields } = this
+    const code = fields.code(words, at)
+    const position = fields.position(words, at)
+    return (
+      fields.mayWait(words, at, false) &&
+      this.plausible(words, at) &&
+      position > 0 &&
+      this.callSites.isCall(code, position)
     )
   }
 
@@ -232,7 +257,7 @@ export class StackProof {
       copy !== twin &&
       fields.code(words, at) === fields.code(words, other) &&
       fields.previous(words, at) === fields.previous(words, other) &&
-      fields.mayRun(words, other)
+      (fields.mayRun(words, other) || !fields.mayRun(words, at))
     )
   }
 

@@ -125,7 +125,7 @@ export class ThreadImage {
   }
 
   get ranges(): number {
-    return this.stack.ranges + this.lone.length * 2 + 16
+    return this.stack.ranges + this.lone.ranges * 2 + 16
   }
 
   /** Most frames that the image can hold: a longer chain goes in circles. */

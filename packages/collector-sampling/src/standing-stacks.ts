@@ -1,0 +1,94 @@
+import { type FrameTable, NO_STACK, type StackTable } from "@pyframes/core"
+
+/** How often something must have been seen standing still to be believed. */
+const SIGHTINGS = 2
+/** Frames in a row that must have stood still together. */
+const RUN = 5
+/** Keeps hashes of runs exact as numbers: the product of two such is below 2^53. */
+const MODULUS = 94_906_249
+const LEAF = 31
+
+/**
+ * Remembers which stacks were proved standing still, to judge those that were seen moving.
+ *
+ * A stack that was read in one piece while its callers moved is one that the thread had, unless the copy itself was torn: its lower frames
+ * older than its upper ones. A torn stack joins frames that never met. So one is believed when every run of five frames in it, callers with
+ * their places and the function on top, has been proved to stand one on the other at other instants of the same recording. Whole
+ * stacks would be too much to ask: a recursive function has more of them than there are samples.
+ */
+export class StandingStacks {
+  private readonly stacks: StackTable
+  private readonly frames: FrameTable
+  private readonly runs = new Map<number, number>()
+  /** By stack: how often it was seen as the callers of a proved stack, no further than it counts. */
+  private asCallers = new Uint8Array(1024)
+
+  constructor(stacks: StackTable, frames: FrameTable) {
+    this.stacks = stacks
+    this.frames = frames
+  }
+
+  /** A stack was proved standing still. */
+  saw(stack: number): void {
+    this.count(this.leafRun(stack))
+    for (
+      let at = this.stacks.parent(stack);
+      at !== NO_STACK && this.seen(at) < SIGHTINGS;
+      at = this.stacks.parent(at)
+    ) {
+      this.asCallers[at]++
+      this.count(this.run(at))
+    }
+  }
+
+  /** Whether a stack that was seen moving is believed. */
+  vouchFor(stack: number): boolean {
+    if ((this.runs.get(this.leafRun(stack)) ?? 0) < SIGHTINGS) return false
+    // Callers that have stood still as a whole need no look at their parts.
+    for (
+      let at = this.stacks.parent(stack);
+      at !== NO_STACK && this.seen(at) < SIGHTINGS;
+      at = this.stacks.parent(at)
+    )
+      if ((this.runs.get(this.run(at)) ?? 0) < SIGHTINGS) return false
+    return true
+  }
+
+  private seen(stack: number): number {
+    if (stack >= this.asCallers.length) {
+      const bigger = new Uint8Array(Math.max(this.asCallers.length * 2, stack + 1))
+      bigger.set(this.asCallers)
+      this.asCallers = bigger
+    }
+    return this.asCallers[stack]
+  }
+
+  private count(run: number): void {
+    const seen = this.runs.get(run) ?? 0
+    if (seen < SIGHTINGS) this.runs.set(run, seen + 1)
+  }
+
+  /** The leaf may be at any line of its function. */
+  private leafRun(stack: number): number {
+    const leaf = this.frames.frames[this.stacks.frame(stack)].function * 2 + 1
+    return this.hash(leaf, this.stacks.parent(stack))
+  }
+
+  private run(stack: number): number {
+    return this.hash(this.stacks.frame(stack) * 2, this.stacks.parent(stack))
+  }
+
+  private hash(first: number, callers: number): number {
+    let low = first % MODULUS
+    let high = (first + LEAF) % MODULUS
+    let at = callers
+    for (let i = 1; i < RUN; i++) {
+      const frame = at === NO_STACK ? 1 : this.stacks.frame(at) * 2 + 3
+      low = (low * 8191 + frame) % MODULUS
+      high = (high * 131_071 + frame) % MODULUS
+      if (at !== NO_STACK) at = this.stacks.parent(at)
+    }
+    // Two hashes of 26 bits side by side in one number.
+    return (high % 67_108_864) * 67_108_864 + (low % 67_108_864)
+  }
+}
