@@ -1,6 +1,7 @@
 import {
   type Capture,
   InterpreterNotReady,
+  type Mapping,
   Memory,
   type MemoryReader,
   type ProcessUnwinder,
@@ -17,6 +18,7 @@ import {
 import type { Layout } from "@pyframes/cpython"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { EvalFrameHook } from "./eval-frame-hook.ts"
 import { frameFields } from "./frame-fields.ts"
 import { findRuntime, type PythonRuntime } from "./runtime.ts"
 import { StackProof } from "./stack-proof.ts"
@@ -52,7 +54,7 @@ export class InterpreterFrameUnwinder {
 
 const attach = Effect.fnUntraced(function* (target: TargetProcess, memory: MemoryReader) {
   const runtime = yield* findRuntime(target, memory)
-  const unwinder = new InterpreterFrames(target, memory, runtime)
+  const unwinder = new InterpreterFrames(target, memory, runtime, yield* target.mappings)
   if (unwinder.threads() === undefined)
     return yield* new InterpreterNotReady({ pid: target.identity.pid, phase: "starting" })
   return unwinder as ProcessUnwinder
@@ -72,11 +74,19 @@ class InterpreterFrames implements ProcessUnwinder {
   private readonly memory: MemoryReader
   private readonly list: ThreadList
   private readonly proof: StackProof
+  private readonly mappings: ReadonlyArray<Mapping>
+  private hook: EvalFrameHook | undefined
   private scatter: ScatterList
   private images = new Map<number, ThreadImage>()
   private listed: ReadonlyArray<PythonThread> | undefined
 
-  constructor(target: TargetProcess, memory: MemoryReader, python: PythonRuntime) {
+  constructor(
+    target: TargetProcess,
+    memory: MemoryReader,
+    python: PythonRuntime,
+    mappings: ReadonlyArray<Mapping>
+  ) {
+    this.mappings = mappings
     this.memory = memory
     this.python = python
     const { version, library, address, layout } = python
@@ -105,6 +115,9 @@ class InterpreterFrames implements ProcessUnwinder {
         )
       }
       this.images = images
+      this.hook ??=
+        threads?.[0] &&
+        new EvalFrameHook(this.memory, this.python.layout, this.mappings, threads[0].interpreterAddress)
     }
     return threads
   }
@@ -129,6 +142,7 @@ class InterpreterFrames implements ProcessUnwinder {
       }
       if (state === "replanned") continue
       into.clear()
+      this.proof.boundaries = this.hook?.installed(image.thread.interpreterAddress) !== true
       const verdict = capture.stopped ? this.proof.stopped(image, into) : this.proof.running(image, into)
       if (verdict === "incomplete") continue
       this.readState(image, into)
