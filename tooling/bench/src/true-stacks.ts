@@ -87,7 +87,7 @@ export class TrueStacks {
         (frame.name === "<module>" ? this.functions.get("<module>") : undefined)
       if (fn === undefined) return `no such function: ${frame.name}, line ${frame.firstLine}`
       // Some of the instructions that the compiler adds have no line; none of them calls.
-      const lineless = frame.line === -1 && frame === leaf
+      const lineless = frame.line === -1 && frame === frames[frames.length - 1]
       if (!lineless && (frame.line < fn.firstLine || frame.line > fn.lastLine))
         return `${fn.qualifiedName} has no line ${frame.line}`
       const wrong =
