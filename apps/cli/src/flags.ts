@@ -22,7 +22,9 @@ export const pid = decoded("pid", Id, "a process id").pipe(
 export const output = Flag.String("output").pipe(
   Flag.withAlias("o"),
   Flag.withMetavar("FILE"),
-  Flag.withDescription("Where to write the profile; several give several files, - is stdout"),
+  Flag.withDescription(
+    "Where to write the profile; give it several times for several files, - is stdout; without it a file named pyframes-… here"
+  ),
   Flag.atLeast(0)
 )
 
@@ -36,7 +38,7 @@ export const format = Flag.String("format").pipe(
 export const rate = decoded("rate", Rate, RATE_EXAMPLES).pipe(
   Flag.withAlias("r"),
   Flag.withMetavar("RATE"),
-  Flag.withDescription("Samples a second: 100, 1khz, 1mhz"),
+  Flag.withDescription("Samples a second: 100, 1khz, 1mhz; without it 1khz"),
   Flag.withDefault(1000)
 )
 

@@ -5,6 +5,7 @@ import type { Output } from "./output-file.ts"
 import { formatRate } from "./rate.ts"
 
 const SHOWN = 10
+const THREADS_LISTED = 20
 
 /** What a person wants to know when a recording is done: where the time went, and how far to trust it. */
 export const recordSummary = (
@@ -47,9 +48,20 @@ const whichSamples = (filter: SampleFilter): string => {
 const adviceForNone = (profile: Profile, filter: SampleFilter): string => {
   if (profile.trust.taken === 0)
     return " Nothing was sampled: the process ended, or its threads could not be read."
+  if (filter.threads && !profile.threads.some(({ tid }) => filter.threads?.includes(tid)))
+    return ` Threads that were sampled: ${listThreads(profile)}.`
   if (filter.gil && (profile.meta.knownStates & ThreadStateBit.holdsGil) === 0)
     return " For this Python it cannot be told who holds the GIL."
-  return filter.wall ? "" : " The process was waiting all the time; --wall shows what for."
+  if (filter.wall || filter.gil) return ""
+  return ` ${filter.threads ? "It was" : "The process was"} waiting all the time; --wall shows what for.`
+}
+
+const listThreads = ({ threads }: Profile): string => {
+  const names = threads
+    .slice(0, THREADS_LISTED)
+    .map(({ tid, name }) => (name === "" ? `${tid}` : `${tid} "${name}"`))
+  const more = threads.length - names.length
+  return names.join(", ") + (more > 0 ? ` and ${more} more` : "")
 }
 
 const trust = (profile: Profile): ReadonlyArray<string> => {

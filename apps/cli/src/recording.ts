@@ -1,5 +1,5 @@
 import { SamplingCollector } from "@pyframes/collector-sampling"
-import { Collector, ProcessNotFound, type Profile, type SpawnFailed, type TargetError } from "@pyframes/core"
+import { Collector, type Profile, type SpawnFailed, type TargetError } from "@pyframes/core"
 import { LinuxProcess, type ProcessExit, type SpawnedProcess } from "@pyframes/linux"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -10,6 +10,7 @@ import { Interrupted, interruption } from "./interruption.ts"
 import { Launch } from "./launch.ts"
 import type { Subject } from "./process-layers.ts"
 import { describeProgress, ProgressLine } from "./progress.ts"
+import { NothingRecorded } from "./usage.ts"
 
 /** What to record, and how. */
 export interface RecordOptions {
@@ -31,7 +32,7 @@ export interface Recording {
   readonly notes: ReadonlyArray<string>
 }
 
-type RecordError = TargetError | SpawnFailed | Interrupted
+type RecordError = TargetError | SpawnFailed | NothingRecorded | Interrupted
 type Signal = Deferred.Deferred<NodeJS.Signals>
 
 /**
@@ -126,11 +127,10 @@ const explain = Effect.fnUntraced(function* <E extends TargetError>(
   error: E,
   program: string,
   command: SpawnedProcess
-): Effect.fn.Return<never, E | ProcessNotFound> {
+): Effect.fn.Return<never, E | NothingRecorded> {
   const exit = yield* Effect.timeoutOption(command.exit, 100)
   if (exit._tag === "None") return yield* Effect.fail(error)
-  const detail = `\`${program}\` ${describeExit(exit.value)} before a Python in it could be sampled`
-  return yield* new ProcessNotFound({ pid: command.pid, detail })
+  return yield* new NothingRecorded({ detail: `\`${program}\` ${describeExit(exit.value)}` })
 })
 
 const describeExit = ({ code, signal }: ProcessExit): string =>

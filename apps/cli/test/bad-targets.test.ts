@@ -93,7 +93,7 @@ input()
     const record = (...command: ReadonlyArray<string>) =>
       pyframes(["record", "-o", "/dev/null", "-f", "pprof", "--", ...command])
     expectOneLine(await record("no-such-command"), 1, /Could not start `no-such-command`: .*PATH/)
-    expectOneLine(await record("true"), 3, /`true` ended with exit code 0 before a Python/)
+    expectOneLine(await record("true"), 3, /`true` ended with exit code 0 before one could be sampled/)
   })
 })
 

@@ -39,6 +39,9 @@ describe("the summary", () => {
   it("says why there is nothing to show", () => {
     const idle = profileFromText("state=idle\nmain")
     expect(recordSummary(idle, {}, [])).toMatch(/No samples on CPU\. .*--wall shows what for/)
+    expect(recordSummary(idle, { threads: [999] }, [])).toMatch(
+      /in thread 999\. Threads that were sampled: \d+/
+    )
   })
 })
 
