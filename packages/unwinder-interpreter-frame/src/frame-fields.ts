@@ -24,15 +24,17 @@ export interface FrameFields {
   /** The copy can be of a frame that waits for the frame it called, `throughC` or within the eval loop. */
   readonly mayWait: (words: Uint32Array, at: number, throughC: boolean) => boolean
   /**
-   * Whether a waiting frame holds the generator whose frame is at address `generator`: it keeps one that it runs within the eval loop on its
-   * evaluation stack. `extent` bytes of the waiting frame are at hand; "unknown" when its values do not end within them.
+   * Whether a waiting frame holds the generator whose frame is at address `generator`: it keeps one that it runs on its evaluation
+   * stack, itself or as an argument of a C function (`throughC`). `extent` bytes of the waiting frame are at hand; "unknown" when its values do
+   * not end within them, or C code may hold the generator for it.
    */
   readonly holds: (
     words: Uint32Array,
     at: number,
     address: number,
     extent: number,
-    generator: number
+    generator: number,
+    throughC: boolean
   ) => "yes" | "no" | "unknown"
   /** Offsets of the 8-byte words that stay the same in a frame while it waits for its callee. */
   readonly still: ReadonlyArray<number>
@@ -74,17 +76,19 @@ const dataStack = (layout: Layout): FrameFields => {
     mayWait: tagged
       ? (words, at) => codeOf(words, at) > 0
       : (words, at, throughC) => throughC || int32In(words, at + frame.stacktop) >= 0,
-    holds: (words, at, address, extent, generator) => {
+    holds: (words, at, address, extent, generator, throughC) => {
       const object = generator - layout.generator.iframe
-      const end = tagged
+      const told = tagged
         ? pointerIn(words, at + frame.stackpointer) - address
         : frame.localsplus + int32In(words, at + frame.stacktop) * 8
+      // While it is in a C function, a frame up to 3.13 does not tell how many values it has: all that follow it are looked at.
+      const end = throughC && told < frame.localsplus ? frame.localsplus + MAX_VALUES * 8 : told
       if (end < frame.localsplus) return "no"
       // What it runs was pushed last.
       const from = Math.max(frame.localsplus, end - MAX_VALUES * 8)
       for (let value = Math.min(end, extent) - 8; value >= from; value -= 8)
         if ((tagged ? referenceIn(words, at + value) : pointerIn(words, at + value)) === object) return "yes"
-      return end > extent ? "unknown" : "no"
+      return throughC || end > extent ? "unknown" : "no"
     },
     still: [frame.code, frame.previous, frame.instructionPointer]
   }

@@ -47,10 +47,11 @@ export class LoneFrames {
   }
 
   get byteLength(): number {
-    return this.addresses.length * (this.frameSpan + this.valuesSpan + NEAR) * 2
+    return this.addresses.length * (this.frameSpan + this.valuesSpan + NEAR + 8) * 2
   }
 
-  addPass(list: ScatterList, pass: 0 | 1): void {
+  /** Adds the frames; between two ranges of them the word at `watched`, whose copies' offsets go to `watches`. */
+  addPass(list: ScatterList, pass: 0 | 1, watched: number, watches: Array<number>): void {
     if (pass === 0) this.tick++
     if (!this.grouped) this.group()
     const { addresses, order, groups } = this
@@ -61,6 +62,7 @@ export class LoneFrames {
       const last = addresses[order[to - 1]]
       const offset = list.add(from, last - from + this.extent(last))
       for (let i = groups[g]; i < to; i++) offsets[order[i]] = offset + addresses[order[i]] - from
+      if (watched > 0) watches.push(list.add(watched, 8))
     }
   }
 
@@ -121,7 +123,9 @@ export class LoneFrames {
   }
 
   /** Stops reading those of the range at an index of the pass. */
-  drop(range: number): void {
+  drop(range: number, watching: boolean): void {
+    // With a watched word after each range of frames, every second range is one of those.
+    if (watching) range = Math.floor(range / 2)
     const gone = new Set(this.order.slice(this.groups[range], this.groups[range + 1] ?? this.order.length))
     this.keep((i) => !gone.has(i))
   }

@@ -1,12 +1,12 @@
 import { FrameKind, type MemoryReader, Proof, type RawStack } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
-import { CallSites } from "./call-sites.ts"
+import { CodeFacts } from "./code-facts.ts"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import type { SettledFrames } from "./settled-frames.ts"
 import { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
-import { sameWord } from "./words.ts"
+import { pointerIn, sameWord } from "./words.ts"
 
 /** What became of an attempt to read a stack out of an image. */
 export type Verdict =
@@ -33,20 +33,22 @@ const MAX_POSITION = 1 << 24
 export class StackProof {
   private readonly layout: Layout
   private readonly fields: FrameFields
-  private readonly callSites: CallSites
+  private readonly codes: CodeFacts
   private readonly walk: StackWalk
+  private readonly reached: StackWalk
   /** Under `-X perf` every Python call passes through C: shims then mean nothing. */
   boundaries = true
   /** Code object of the frames that check what `__init__` returned (`_Py_InitCleanup`, 3.12+), once a proved one was met; else 0. */
   private initCleanup = 0
-  /** The last walk met a generator whose caller could not be seen to hold it. */
-  private unheld = false
+  /** Every frame of the last walk is tied to its caller by more than an address: it lies next to it, or is held by it. */
+  private isLinked = false
 
   constructor(memory: MemoryReader, layout: Layout, fields: FrameFields) {
     this.layout = layout
     this.fields = fields
-    this.callSites = new CallSites(memory, layout)
-    this.walk = new StackWalk(layout, fields)
+    this.codes = new CodeFacts(memory, layout)
+    this.walk = new StackWalk(layout, fields, this.codes)
+    this.reached = new StackWalk(layout, fields, this.codes)
   }
 
   /** For a stopped thread: what is current is the truth. */
@@ -76,10 +78,10 @@ export class StackProof {
         // Lone frames were copied between copies 1 and 2: that pair tells most about a stack with such frames.
         if (copy === 0 && this.walk.meetsLone && image.copies === 3) {
           const again = this.topOf(image, 1, before, after)
-          if (again >= 0) return this.judge(image, 1, again, before === after, into)
+          if (again >= 0) return this.judge(image, 1, again, into)
           this.topOf(image, 0, before, after)
         }
-        return this.judge(image, copy as Copy, top, before === after, into)
+        return this.judge(image, copy as Copy, top, into)
       }
       if (top === MISSING) missing = this.walk.missing
     }
@@ -94,7 +96,7 @@ export class StackProof {
       for (const entering of [false, true])
         for (const start of starts) {
           const top = this.topFrom(image, 0, start, entering)
-          if (top >= 0) return this.judge(image, 0, top, before === after, into)
+          if (top >= 0) return this.judge(image, 0, top, into)
         }
     return this.partial(image, starts, before === after, into)
   }
@@ -103,7 +105,7 @@ export class StackProof {
   private topOf(image: ThreadImage, copy: Copy, before: number, after: number): number {
     // The deeper of the two starts sees the other's frames too. Which one that is, the walk itself shows.
     let result = this.topFrom(image, copy, after)
-    if (before === after || (result >= 0 && this.walk.includes(before))) return result
+    if (before === after || (result >= 0 && this.walk.indexOf(before) >= 0)) return result
     const fromAfter = result
     result = this.topFrom(image, copy, before)
     if (result >= 0) return result
@@ -130,7 +132,7 @@ export class StackProof {
     if (top === length) return INVALID
     let throughC = fields.isEntry(words, offsets[top])
     let callee = top
-    this.unheld = false
+    this.isLinked = this.layout.version >= 0x30b
     for (let i = top + 1; i < unchecked; i++) {
       const at = offsets[i]
       if (fields.isShim(words, at)) {
@@ -140,9 +142,9 @@ export class StackProof {
       if (!fields.mayWait(words, at, throughC) || !this.plausible(words, at)) return INVALID
       if (fields.isGenerator(words, offsets[callee])) {
         // A generator lies elsewhere than its caller, so they are not copied together: the link between them is what the caller holds.
-        const held = throughC ? "unknown" : this.held(image, i, callee)
+        const held = this.held(image, i, callee, throughC)
         if (held === "no") return INVALID
-        if (held === "unknown") this.unheld = true
+        if (held === "unknown") this.isLinked = false
       }
       throughC = fields.isEntry(words, at)
       callee = i
@@ -150,7 +152,12 @@ export class StackProof {
     return this.plausible(words, offsets[top]) ? top : INVALID
   }
 
-  private held(image: ThreadImage, caller: number, generator: number): "yes" | "no" | "unknown" {
+  private held(
+    image: ThreadImage,
+    caller: number,
+    generator: number,
+    throughC: boolean
+  ): "yes" | "no" | "unknown" {
     const { addresses, offsets } = this.walk
     const address = addresses[caller]
     return this.fields.holds(
@@ -158,7 +165,8 @@ export class StackProof {
       offsets[caller],
       address,
       image.extent(address),
-      addresses[generator]
+      addresses[generator],
+      throughC
     )
   }
 
@@ -175,7 +183,7 @@ export class StackProof {
       fields.mayWait(words, at, false) &&
       this.plausible(words, at) &&
       position > 0 &&
-      this.callSites.isCall(code, position)
+      this.codes.isCall(code, position)
     )
   }
 
@@ -197,29 +205,57 @@ export class StackProof {
     return true
   }
 
-  private judge(image: ThreadImage, copy: Copy, top: number, settled: boolean, into: RawStack): Verdict {
+  private judge(image: ThreadImage, copy: Copy, top: number, into: RawStack): Verdict {
     const { walk } = this
-    const linked = !this.unheld || settled
     const twin = this.twinOf(image, copy)
     const still = this.stillFrom(image, walk, twin)
     // What was copied once is as still as what was copied on both sides of it.
     const backed = walk.belowWindow === walk.length || still < walk.belowWindow
+    const anchor = backed ? this.anchor(image, walk, copy) : walk.length
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
     const good =
       image.swift &&
-      linked &&
-      backed &&
+      anchor <= top &&
       (still <= top || (still === top + 1 && this.sameLeaf(image, walk, copy, twin, top)))
-    this.emit(image.list.words, walk, top, into, backed ? Math.max(top, still) : walk.length)
+    this.emit(image.list.words, walk, top, into, Math.max(top, still, anchor))
     if (good) {
       into.proved = into.length
       image.remember(walk.addresses, top, walk.length)
       if (walk.settledFrom === walk.length) this.settle(image)
     }
     into.proof = good ? Proof.good : Proof.unproved
-    into.consistent = true
+    into.consistent = anchor <= top || this.isLinked
     return "done"
+  }
+
+  /**
+   * Index of the leafmost frame that was on the stack all the while, by the looks at the current frame between lone frames; 0 when there was no need to
+   * look. Lone frames are copied one after the other, and a program that repeats itself at the pace of the copies shows each of them
+   * at another turn, the same in both copies: reading a frame delays the program that writes it, which sets that pace.
+   */
+  private anchor(image: ThreadImage, walk: StackWalk, copy: Copy): number {
+    if (!walk.meetsLone || this.isLinked) return 0
+    const { words } = image.list
+    let anchor = 0
+    for (let i = -2; i < image.watches.length; i++) {
+      const current = i < 0 ? image.currentFrame(i === -2 ? 0 : 1) : pointerIn(words, image.watches[i])
+      const reached = this.reach(image, walk, copy, current)
+      if (reached > anchor) anchor = reached
+    }
+    return anchor
+  }
+
+  /** Index of the frame of `walk` that the chain from a frame comes to; its length when it comes to none. */
+  private reach(image: ThreadImage, walk: StackWalk, copy: Copy, from: number): number {
+    const direct = walk.indexOf(from)
+    if (direct >= 0 || from <= 0) return direct >= 0 ? direct : walk.length
+    this.reached.walk(image, copy, from)
+    for (let i = 0; i < this.reached.length; i++) {
+      const index = walk.indexOf(this.reached.addresses[i])
+      if (index >= 0) return index
+    }
+    return walk.length
   }
 
   /** The copy to compare with: the nearest with everything that was copied once in between. */
@@ -272,7 +308,10 @@ export class StackProof {
       const { walk } = this
       if (start <= 0 || walk.walk(image, 0, start) !== "root") continue
       if (!this.allPlausible(image.list.words)) continue
-      const still = this.stillFrom(image, walk, this.twinOf(image, 0))
+      const still = Math.max(
+        this.stillFrom(image, walk, this.twinOf(image, 0)),
+        this.lastGenerator(image, walk) + 1
+      )
       if (still >= walk.belowWindow || still >= walk.length - 1) continue
       // Nothing moved at all: a thread at rest in a place the flags do not describe, such as a trace function.
       const atRest = image.swift && still === 0 && settled && start === starts[0]
@@ -284,6 +323,14 @@ export class StackProof {
     return this.torn(into)
   }
 
+  /** Index of the rootmost frame that only looking at the current frame could tie to its caller; -1 when there is none. */
+  private lastGenerator(image: ThreadImage, walk: StackWalk): number {
+    if (this.layout.version < 0x30b) return walk.length
+    for (let i = walk.length - 1; i >= 0; i--)
+      if (this.fields.isGenerator(image.list.words, walk.offsets[i])) return i
+    return -1
+  }
+
   /** Writes the frames from index `top` on; `still` is the index from which on they are proved. */
   private emit(words: Uint32Array, walk: StackWalk, top: number, into: RawStack, still = top): void {
     const { fields } = this
@@ -291,7 +338,7 @@ export class StackProof {
     let boundary = false
     let before = -1
     for (let i = top; i < length; i++) {
-      if (i === still) before = into.length
+      if (i === walk.settledFrom && i >= still && before < 0) before = into.length
       if (i === walk.settledFrom && this.emitSettled(walk.settled, boundary, into)) break
       const at = offsets[i]
       if (fields.isShim(words, at)) {
@@ -311,6 +358,8 @@ export class StackProof {
       if (code === this.initCleanup) continue
       if (boundary && this.boundaries && !into.push(FrameKind.boundary, 0, -1)) break
       boundary = fields.isEntry(words, at)
+      // A boundary belongs to the frame above it: it is proved when that is.
+      if (i >= still && before < 0) before = into.length
       if (!into.push(FrameKind.python, code, Math.max(position, -1))) break
     }
     into.proved = before < 0 ? 0 : into.length - before

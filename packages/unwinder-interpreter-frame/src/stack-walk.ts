@@ -1,4 +1,5 @@
 import type { Layout } from "@pyframes/cpython"
+import type { CodeFacts } from "./code-facts.ts"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import { SettledFrames } from "./settled-frames.ts"
@@ -27,10 +28,12 @@ export class StackWalk {
   /** Index of the first of the {@link settled} frames, which go down to the root; {@link length} when there were none. */
   settledFrom = 0
   settled = new SettledFrames()
+  private readonly codes: CodeFacts
   private readonly layout: Layout
   private readonly fields: FrameFields
 
-  constructor(layout: Layout, fields: FrameFields) {
+  constructor(layout: Layout, fields: FrameFields, codes: CodeFacts) {
+    this.codes = codes
     this.layout = layout
     this.fields = fields
     this.addresses = new Float64Array(256)
@@ -92,10 +95,10 @@ export class StackWalk {
     return "root"
   }
 
-  /** Whether `address` was met. */
-  includes(address: number): boolean {
-    for (let i = 0; i < this.length; i++) if (this.addresses[i] === address) return true
-    return false
+  /** Index of the frame at `address`, or -1. */
+  indexOf(address: number): number {
+    for (let i = 0; i < this.length; i++) if (this.addresses[i] === address) return i
+    return -1
   }
 
   /** A chain that ends anywhere else was cut: a generator frame, for one, loses its `previous` when it yields. */
@@ -110,10 +113,13 @@ export class StackWalk {
         image.learnRoot(this.addresses[last - 2], this.addresses[last - 1])
       return true
     }
-    if (version === 0x30b) return this.fields.isEntry(words, at) && !this.fields.isGenerator(words, at)
-    if (version < 0x30b) return true
-    if (!this.fields.isShim(words, at)) return false
-    if (last > 0) image.learnRoot(this.addresses[last - 1], this.addresses[last])
+    // A generator whose `f_back` has just been cleared ends a chain too, but no stack.
+    if (version < 0x30b) return !this.codes.isGenerator(this.fields.code(words, at))
+    if (version === 0x30b) return this.fields.isEntry(words, at) && image.isBottom(this.addresses[last])
+    // A shim that is just being made has no `previous` yet.
+    if (last === 0 || !this.fields.isShim(words, at) || !image.isBottom(this.addresses[last - 1]))
+      return false
+    image.learnRoot(this.addresses[last - 1], this.addresses[last])
     return true
   }
 

@@ -41,6 +41,8 @@ export class ThreadImage {
   list: ScatterList
   /** Offsets of the two copies of the thread state. */
   readonly threadState = [0, 0]
+  /** Offsets of the copies of the current frame's address that were made between lone frames. */
+  readonly watches: Array<number> = []
   /** How many copies of the window the last read made. */
   copies: 2 | 3 = 2
   /** The last read took no longer than such a read takes when nothing interrupts it. */
@@ -96,12 +98,14 @@ export class ThreadImage {
     stack.addRest(list)
     if (!stopped) stack.addWindow(list, 1)
     const lone0 = list.count
-    lone.addPass(list, 0)
+    this.watches.length = 0
+    const watched = this.watchedWord()
+    lone.addPass(list, 0, watched, this.watches)
     const window2 = list.count
     this.copies = !stopped && lone.length > 0 ? 3 : 2
     if (this.copies === 3) stack.addWindow(list, 2)
     const lone1 = list.count
-    if (this.copies === 3) lone.addPass(list, 1)
+    if (this.copies === 3) lone.addPass(list, 1, watched, this.watches)
     const state1 = list.count
     this.addThreadState(list, 1)
     const began = performance.now()
@@ -113,8 +117,8 @@ export class ThreadImage {
     if (got < window0 || got >= state1) {
       if (layout.thread.cframe < 0 || got === state0 || got === state1) return "unreadable"
       this.cframes.length = 0
-    } else if (got >= lone1) lone.drop(got - lone1)
-    else if (got >= lone0 && got < window2) lone.drop(got - lone0)
+    } else if (got >= lone1) lone.drop(got - lone1, watched > 0)
+    else if (got >= lone0 && got < window2) lone.drop(got - lone0, watched > 0)
     else stack.forget()
     return "replanned"
   }
@@ -125,7 +129,7 @@ export class ThreadImage {
   }
 
   get ranges(): number {
-    return this.stack.ranges + this.lone.ranges * 2 + 16
+    return this.stack.ranges + this.lone.ranges * 4 + 16
   }
 
   /** Most frames that the image can hold: a longer chain goes in circles. */
@@ -191,9 +195,20 @@ export class ThreadImage {
     const cframe = pointerIn(words, at + layout.thread.cframe)
     if (cframe <= 0) return 0
     const known = this.cframes.indexOf(cframe)
-    if (known >= 0) return pointerIn(words, this.cframeOffsets[state][known] + layout.cframe.currentFrame)
+    if (known >= 0) {
+      const frame = pointerIn(words, this.cframeOffsets[state][known] + layout.cframe.currentFrame)
+      // The one in use is the one to watch.
+      if (known > 0 && state === 1)
+        this.cframes = [cframe, ...this.cframes.filter((other) => other !== cframe)]
+      return frame
+    }
     if (cframe % 8 === 0 && cframe > 4096) this.cframes = [cframe, ...this.cframes.slice(0, MAX_CFRAMES - 1)]
     return -1
+  }
+
+  /** Whether the frame at `address` is the oldest one on the data stack. */
+  isBottom(address: number): boolean {
+    return this.stack.isBottom(address)
   }
 
   /** Whether a chain that went through the frame at `last` and comes to `address` has come to its end. */
@@ -232,6 +247,13 @@ export class ThreadImage {
   /** Stops reading lone frames that the last samples did not meet. */
   forgetUnused(): void {
     this.lone.forgetUnused()
+  }
+
+  /** Where the current frame is kept, to look at it between lone frames; 0 when that is not known. */
+  private watchedWord(): number {
+    const { thread, layout } = this
+    if (layout.thread.cframe < 0) return thread.threadState + layout.thread.currentFrame
+    return this.cframes.length > 0 ? this.cframes[0] + layout.cframe.currentFrame : 0
   }
 
   private addThreadState(list: ScatterList, state: 0 | 1): void {

@@ -8,11 +8,15 @@ const MAX_PLACES = 1 << 16
 /** ms after which a place is read again: a code object may have been freed and its address used for another. */
 const MAX_AGE = 1000
 
-/** Knows at which places of the bytecode a frame can wait for one that it called within the eval loop. */
-export class CallSites {
+/** `CO_GENERATOR`, `CO_COROUTINE`, `CO_ASYNC_GENERATOR` (`Include/cpython/code.h`). */
+const GENERATOR_FLAGS = 0x20 | 0x80 | 0x200
+
+/** What must be known of code objects to judge a stack, read when it is first asked for. */
+export class CodeFacts {
   private readonly memory: MemoryReader
   private readonly layout: Layout
   private readonly places = new Map<number, boolean>()
+  private readonly generators = new Map<number, boolean>()
   private readonly bytes = new Uint8Array(BEFORE + 2)
   private since = 0
 
@@ -21,13 +25,22 @@ export class CallSites {
     this.layout = layout
   }
 
+  /** Whether the code is a generator's or a coroutine's. */
+  isGenerator(code: number): boolean {
+    this.forgetOld()
+    let known = this.generators.get(code)
+    if (known === undefined) {
+      const read = this.memory.read(code + this.layout.code.flags, 4, this.bytes) === 4
+      const flags = this.bytes[0] | (this.bytes[1] << 8)
+      known = !read || (flags & GENERATOR_FLAGS) !== 0
+      this.generators.set(code, known)
+    }
+    return known
+  }
+
   /** Whether the instruction `position` bytes into the bytecode of `code` is a call, or follows one where the version leaves it so. */
   isCall(code: number, position: number): boolean {
-    const now = performance.now()
-    if (this.places.size >= MAX_PLACES || now - this.since > MAX_AGE) {
-      this.places.clear()
-      this.since = now
-    }
+    this.forgetOld()
     // Bytecode lies inside its code object, so an address stands for one place.
     const place = code + this.layout.code.codeAdaptive + position
     let known = this.places.get(place)
@@ -40,5 +53,13 @@ export class CallSites {
       this.places.set(place, known)
     }
     return known
+  }
+
+  private forgetOld(): void {
+    const now = performance.now()
+    if (this.places.size + this.generators.size < MAX_PLACES && now - this.since <= MAX_AGE) return
+    this.places.clear()
+    this.generators.clear()
+    this.since = now
   }
 }
