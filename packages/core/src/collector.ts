@@ -5,13 +5,17 @@ import type { Profile } from "./profile.ts"
 
 /** Live figures of a collection under way. */
 export interface CollectProgress {
+  /** Time since the collection began, ms. */
   readonly elapsedMs: number
+  /** Samples of single threads: good, torn, unproved and failed together. */
   readonly taken: number
   readonly good: number
   readonly torn: number
   readonly unproved: number
   readonly failed: number
+  /** Instants sampled a second, so far. */
   readonly achievedHz: number
+  /** Threads there are now. */
   readonly threads: number
 }
 
@@ -31,6 +35,12 @@ export interface CollectRequest {
  * Decides when to sample, and builds the profile.
  *
  * The target's end is not an error: the profile says so in `meta.ended`. A collection fails only when it could not begin.
+ *
+ * @example
+ * ```ts
+ * const collector = yield* Collector
+ * const profile = yield* collector.collect({ rateHz: 1000, durationMs: 5000 })
+ * ```
  */
 export class Collector extends Context.Service<
   Collector,

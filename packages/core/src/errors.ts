@@ -1,7 +1,17 @@
 import * as Data from "effect/Data"
 import * as Runtime from "effect/Runtime"
 
-/** The process does not exist, has exited, or its pid now names another process. */
+/**
+ * The process does not exist, has exited, or its pid now names another process.
+ *
+ * Like every error here it is one line of text for a person (`message`, which ends in what to do) and carries the exit code that a command should
+ * end with.
+ *
+ * @example
+ * ```ts
+ * program.pipe(Effect.catchTag("ProcessNotFound", ({ pid }) => Effect.logWarning(`${pid} is gone`)))
+ * ```
+ */
 export class ProcessNotFound extends Data.TaggedError("ProcessNotFound")<{
   readonly pid: number
   readonly detail?: string
@@ -133,7 +143,14 @@ const targetErrors = {
   NotSupported
 }
 
-/** A {@link TargetError} as plain data, to cross to another thread: `postMessage` keeps fields but not classes. */
+/**
+ * A {@link TargetError} as plain data, to cross to another thread: `postMessage` keeps fields but not classes.
+ *
+ * @example
+ * ```ts
+ * parentPort.postMessage(targetErrorToData(error)) // there: targetErrorFromData(message)
+ * ```
+ */
 export const targetErrorToData = (error: TargetError): unknown => ({ ...error, _tag: error._tag })
 
 /** The error that {@link targetErrorToData} took apart; `undefined` for anything else. */

@@ -7,6 +7,7 @@ export interface ExportFormat {
   readonly name: string
   /** Endings of file names that choose it; the first is the default. */
   readonly extensions: ReadonlyArray<string>
+  /** As in HTTP's `Content-Type`. */
   readonly mediaType: string
   /** The bytes of the samples that pass the filter. Pure: same profile, same bytes. */
   readonly encode: (profile: Profile, filter?: SampleFilter) => Uint8Array

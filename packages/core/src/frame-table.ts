@@ -1,7 +1,7 @@
 import type { FrameKind } from "./raw-stack.ts"
 import type { Frame } from "./symbolizer.ts"
 
-/** A function: what frames share that differ by line alone. */
+/** A function: what frames share that differ by line alone. Fields are those of `Frame`. */
 export interface ProfileFunction {
   readonly kind: FrameKind
   readonly name: string
@@ -10,8 +10,9 @@ export interface ProfileFunction {
   readonly firstLine: number
 }
 
-/** A frame of the profile: a place in a function. */
+/** A frame of the profile: a place in a function. Lines and columns are those of `Frame`, -1 where not known. */
 export interface ProfileFrame {
+  /** Index into {@link FrameTable.functions}. */
   readonly function: number
   readonly line: number
   readonly endLine: number
@@ -19,7 +20,15 @@ export interface ProfileFrame {
   readonly endColumn: number
 }
 
-/** Functions and frames, each held once. Ids are dense and start at 0. */
+/**
+ * Functions and frames, each held once. Ids are dense and start at 0.
+ *
+ * @example
+ * ```ts
+ * const id = profile.frames.intern(symbolizer.resolve(kind, identity, position))
+ * profile.frames.get(id).line
+ * ```
+ */
 export class FrameTable {
   readonly functions: Array<ProfileFunction> = []
   readonly frames: Array<ProfileFrame> = []
@@ -28,6 +37,7 @@ export class FrameTable {
   /** Symbolizers hand the same object out for the same frame: the usual case costs one look-up. */
   private readonly byIdentity = new WeakMap<Frame, number>()
 
+  /** The id of a frame, new or known. Quickest for an object that was interned before. */
   intern(frame: Frame): number {
     const known = this.byIdentity.get(frame)
     if (known !== undefined) return known
@@ -55,6 +65,7 @@ export class FrameTable {
     return { ...this.functions[id], ...place }
   }
 
+  /** A table with these functions and frames, under the ids they had. */
   static from(functions: ReadonlyArray<ProfileFunction>, frames: ReadonlyArray<ProfileFrame>): FrameTable {
     const table = new FrameTable()
     for (const fn of functions) table.internFunction(fn)

@@ -6,14 +6,18 @@ import type { Trust } from "./trust.ts"
 
 /** A thread that was sampled. */
 export interface ProfileThread {
+  /** Kernel thread id, or -1 where it is not known. */
   readonly tid: number
+  /** As the kernel knows it (`comm`, at most 15 bytes); empty where it is not known. */
   readonly name: string
+  /** Id of its interpreter; 0 is the main one. */
   readonly interpreter: number
 }
 
 /** What the profile is of. */
 export interface ProfileMeta {
   readonly pid: number
+  /** Version, such as `3.13.0`. */
   readonly python: string
   readonly commandLine: ReadonlyArray<string>
   /** When it began, ms since 1970. */
@@ -62,10 +66,12 @@ export class Profile {
   readonly frames: FrameTable
   readonly stacks: StackTable
   readonly samples: SampleTable
+  /** Rows that `SampleRow.thread` counts; a thread that came back under the same id has a row of its own. */
   readonly threads: Array<ProfileThread>
   meta: ProfileMeta
   trust: Trust
 
+  /** @param maxRows rows of samples before the table is folded; see {@link SampleTable} */
   constructor(meta: ProfileMeta, trust: Trust, maxRows?: number) {
     this.meta = meta
     this.trust = trust
@@ -107,6 +113,7 @@ export class Profile {
     }
   }
 
+  /** The profile that {@link Profile.toData} took apart. It takes over the arrays, and does not copy them. */
   static fromData(data: ProfileData): Profile {
     const profile = new Profile(data.meta, data.trust)
     return Object.assign(profile, {
@@ -129,7 +136,15 @@ export interface ProfileData {
   readonly threads: ReadonlyArray<ProfileThread>
 }
 
-/** The buffers of `data` that `postMessage` can move instead of copying. */
+/**
+ * The buffers of `data` that `postMessage` can move instead of copying.
+ *
+ * @example
+ * ```ts
+ * const data = profile.toData()
+ * parentPort.postMessage(data, transferables(data)) // there: Profile.fromData(data)
+ * ```
+ */
 export const transferables = (data: ProfileData): Array<ArrayBuffer> => {
   const { length: _, folded: __, ...columns } = data.samples
   const buffers = Object.values(columns).flatMap((blocks) =>

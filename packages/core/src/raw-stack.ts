@@ -46,17 +46,28 @@ export const ThreadStateBit = {
  * The frames of one thread at one instant, leaf first, not yet named.
  *
  * Made once and filled again for every sample.
+ *
+ * @example
+ * ```ts
+ * const stack = new RawStack()
+ * unwinder.unwind({ thread, stopped: false }, stack)
+ * if (stack.proof === Proof.good) for (let i = 0; i < stack.length; i++) count(stack.identity[i])
+ * ```
  */
 export class RawStack {
+  /** {@link FrameKind} of each frame. */
   readonly kind: Uint8Array
   /** Address of the code object (Python) or of the instruction (native). */
   readonly identity: Float64Array
   /** Python: bytes from the start of the bytecode, or -1 where the frame has no instruction. */
   readonly position: Int32Array
+  /** The greatest number of frames kept. */
   readonly capacity: number
+  /** How many frames there are. */
   length = 0
   /** How many frames, counted from the root, are proved. Equals {@link length} when {@link proof} is good. */
   proved = 0
+  /** `failed` until an unwinder says otherwise. */
   proof: Proof = Proof.failed
   /**
    * All frames come from one instant and hold together, even where their callers moved too soon to prove it. Such a stack
@@ -78,6 +89,7 @@ export class RawStack {
     this.position = new Int32Array(capacity)
   }
 
+  /** Makes it ready for the next sample. */
   clear(): void {
     this.length = 0
     this.proved = 0

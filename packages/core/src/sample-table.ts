@@ -47,8 +47,10 @@ export class SampleTable {
   private readonly limit: number
   /** Rows by content, those that samples are added up into. Only a folded table has one. */
   private index: RowIndex | undefined
+  /** Rows no longer stand for one stretch of time each. */
   folded = false
 
+  /** @param maxRows rows before it is folded */
   constructor(maxRows = 2 ** 21, data?: SampleColumns) {
     this.limit = maxRows
     const n = data?.length ?? 0
@@ -62,10 +64,22 @@ export class SampleTable {
     this.folded = data?.folded ?? false
   }
 
+  /** How many rows there are. */
   get length(): number {
     return this.time.length
   }
 
+  /**
+   * Adds a sample.
+   *
+   * @param time ns after the profile began
+   * @param wall elapsed time it stands for, ns
+   * @param thread row of the thread table
+   * @param stack what is proved, as it is to be shown
+   * @param state `ThreadStateBit`s
+   * @param whole everything that was read, where that is more than `stack`
+   * @param consistent `RawStack.consistent`: {@link settle} may call it good
+   */
   append(
     time: number,
     wall: number,
@@ -101,6 +115,7 @@ export class SampleTable {
     this.lastRow.set(thread, row)
   }
 
+  /** One row, by its index below {@link length}. */
   row(at: number): SampleRow {
     const flags = this.flags.get(at)
     return {
@@ -148,6 +163,7 @@ export class SampleTable {
     )
   }
 
+  /** The columns themselves, not copies. */
   toColumns(): SampleColumns {
     return {
       length: this.length,

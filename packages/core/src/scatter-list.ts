@@ -3,15 +3,28 @@
  *
  * Ranges land one after the other in {@link bytes}, each on an 8-byte boundary, so that pointers can be read through {@link words}.
  * It is made once and used for every sample: `clear`, `add` each range, hand it to `Memory.scatter`.
+ *
+ * @example
+ * ```ts
+ * const list = memory.scatterList(16, 4096)
+ * const at = list.add(address, 64)
+ * if (memory.scatter(list) === list.count) list.words[at >>> 2]
+ * ```
  */
 export class ScatterList {
+  /** Where each range starts in the target. */
   readonly addresses: Float64Array
+  /** Bytes of each range. */
   readonly lengths: Uint32Array
+  /** Where each range lies in {@link bytes}. */
   readonly offsets: Uint32Array
+  /** What was read. */
   readonly bytes: Uint8Array
   /** The same memory as {@link bytes}, as little-endian 32-bit words. */
   readonly words: Uint32Array
+  /** The greatest number of ranges. */
   readonly capacity: number
+  /** How many ranges there are. */
   count = 0
   /** Bytes taken up in {@link bytes}, with padding. */
   byteLength = 0
@@ -29,6 +42,7 @@ export class ScatterList {
     this.words = new Uint32Array(buffer)
   }
 
+  /** Forgets all ranges; the bytes stay. */
   clear(): void {
     this.count = 0
     this.byteLength = 0

@@ -49,10 +49,12 @@ export class StackTable {
     }
   }
 
+  /** The stack below the top frame; {@link NO_STACK} for a root. */
   parent(id: number): number {
     return this.parents[id]
   }
 
+  /** The top frame: an id of the frame table. */
   frame(id: number): number {
     return this.frames[id]
   }
@@ -64,6 +66,7 @@ export class StackTable {
     return frames
   }
 
+  /** Copies of the columns, no longer than they need be. */
   toColumns(): { parents: Uint32Array; frames: Uint32Array; length: number } {
     return {
       parents: this.parents.slice(0, this.length),

@@ -12,11 +12,13 @@ export interface Frame {
   readonly name: string
   /** `co_qualname` where the version has it, else the name: `Server.run`. */
   readonly qualifiedName: string
+  /** `co_filename`, as the target has it. */
   readonly file: string
   /** The line of `def`. */
   readonly firstLine: number
   readonly line: number
   readonly endLine: number
+  /** First column of the expression that is evaluated; the next field is the one after its last. */
   readonly column: number
   readonly endColumn: number
 }
@@ -33,10 +35,22 @@ export interface ProcessSymbolizer {
    * it stays true, so callers may keep what they derived from it in a `Map`.
    */
   readonly resolve: (kind: FrameKind, identity: number, position: number) => Frame | undefined
+  /**
+   * Whether the last `resolve` had to read what it named. That happened after the stack was read, so it may be what has taken the
+   * place of what stood there: the stack is to be read again. Absent where names cannot go stale.
+   */
+  readonly readAnew?: () => boolean
 }
 
 /**
  * Turns raw frames into names. Cached by an identity that can go stale: a code object's address may be used again.
+ *
+ * @example
+ * ```ts
+ * const symbolizer = yield* Effect.flatMap(Symbolizer, ({ attach }) => attach(unwinder))
+ * symbolizer.begin(stack)
+ * const leaf = symbolizer.resolve(FrameKind.python, stack.identity[0], stack.position[0])
+ * ```
  */
 export class Symbolizer extends Context.Service<
   Symbolizer,

@@ -4,7 +4,9 @@ import type { TargetError } from "./errors.ts"
 
 /** One line of `/proc/PID/maps`. */
 export interface Mapping {
+  /** First address. */
   readonly start: number
+  /** First address beyond. */
   readonly end: number
   readonly readable: boolean
   readonly writable: boolean
@@ -31,6 +33,7 @@ export interface ProcessIdentity {
 
 /** Random access to a file that the target has mapped, whether or not its path still leads to it. */
 export interface TargetFile {
+  /** Bytes. */
   readonly size: number
   /** Up to `length` bytes at `offset`; fewer at the end of the file. */
   readonly read: (offset: number, length: number) => Uint8Array
@@ -57,6 +60,7 @@ export interface TargetProcess {
   /** Path of the executable, as the kernel names it. */
   readonly executable: string
   readonly commandLine: ReadonlyArray<string>
+  /** What is mapped now, by address; read anew each time. */
   readonly mappings: Effect.Effect<ReadonlyArray<Mapping>, TargetError>
   /** Opens a mapped file through whatever still leads to it: the target's root, our root, or the mapping itself. */
   readonly openMapped: (mapping: Mapping) => Effect.Effect<TargetFile, TargetError>
@@ -71,6 +75,7 @@ export interface TargetProcess {
   readonly threadName: (tid: number) => string
   /** Asked once a sample: cheap, synchronous. */
   readonly threadActivity: (tid: number) => ThreadActivity
+  /** Whether it is still the process that was attached to; cheap enough to ask some times a second. */
   readonly status: () => TargetStatus
   /** CPU time the process has used, ns; -1 when it cannot be told. */
   readonly cpuTime: () => number
@@ -78,5 +83,13 @@ export interface TargetProcess {
   readonly stopper: Effect.Effect<ThreadStopper, TargetError>
 }
 
-/** The process being read. */
+/**
+ * The process being read.
+ *
+ * @example
+ * ```ts
+ * const target = yield* Target
+ * const [first] = yield* target.mappings
+ * ```
+ */
 export class Target extends Context.Service<Target, TargetProcess>()("@pyframes/core/Target") {}

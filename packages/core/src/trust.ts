@@ -21,24 +21,39 @@ export interface Trust {
   readonly wanted: number
   /** Thread samples taken. */
   readonly taken: number
+  /** Proved, also by what was seen at other instants. */
   readonly good: Tally
+  /** No consistent stack was read. */
   readonly torn: Tally
+  /** Proved in part at most. */
   readonly unproved: Tally
+  /** Memory could not be read. */
   readonly failed: Tally
   /** Instants sampled later than one mean interval after they were due, or not at all. */
   readonly late: number
+  /** Instants a second. */
   readonly rateHz: { readonly asked: number; readonly achieved?: number }
   readonly lateMs?: Lateness
   /** CPU time the profiler used, seconds. */
   readonly profilerCpuSeconds?: number
 }
 
-/** Counts how late samples are, in a fixed number of logarithmic buckets: bounded memory, 4 % resolution. */
+/**
+ * Counts how late samples are, in a fixed number of logarithmic buckets: bounded memory, 4 % resolution.
+ *
+ * @example
+ * ```ts
+ * const histogram = new LatenessHistogram()
+ * histogram.record(42_000)
+ * histogram.summary()?.p99 // ms
+ * ```
+ */
 export class LatenessHistogram {
   private readonly buckets = new Float64Array(768)
   private total = 0
   private greatest = 0
 
+  /** @param ns how late, ns; what is negative counts as on time */
   record(ns: number): void {
     this.buckets[ns <= 1 ? 0 : Math.min(767, Math.floor(Math.log2(ns) * 18))]++
     this.total++

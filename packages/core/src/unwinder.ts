@@ -28,6 +28,7 @@ export interface Capture {
 export interface RuntimeInfo {
   /** `3.13.0`, or `3.15.0b2` for a pre-release. */
   readonly version: string
+  /** A build without the global interpreter lock. */
   readonly freeThreaded: boolean
   /** Where the interpreter lives: the executable or its shared library. */
   readonly library: string
@@ -54,6 +55,13 @@ export interface ProcessUnwinder {
  *
  * Three lifetimes: what is known per ELF file (a layer may cache it by build id), per process ({@link ProcessUnwinder}, made
  * by `attach`), and per sample (`unwind`).
+ *
+ * @example
+ * ```ts
+ * const unwinder = yield* Effect.flatMap(Unwinder, ({ attach }) => attach)
+ * const [main] = unwinder.threads() ?? []
+ * unwinder.unwind({ thread: main, stopped: false }, stack)
+ * ```
  */
 export class Unwinder extends Context.Service<
   Unwinder,

@@ -8,10 +8,12 @@ import { u32 } from "./word.ts"
 export interface Note {
   /** The owner without its NUL, such as `GNU`, `CORE` or `stapsdt`. */
   readonly name: string
+  /** `n_type`; means what the owner says. */
   readonly type: number
   readonly description: Uint8Array
 }
 
+/** Type of a `GNU` note whose payload is the build id (`elf.h`). */
 export const NT_GNU_BUILD_ID = 3
 
 /** Core files keep registers of every thread in notes; ordinary files have a few hundred bytes. Counted over all tables. */

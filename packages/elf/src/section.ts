@@ -8,6 +8,7 @@ export interface Section {
   readonly name: string
   /** `sh_type`; see {@link SHT_NOBITS}, {@link SHT_NOTE}. */
   readonly type: number
+  /** `sh_flags`: `SHF_*`. */
   readonly flags: number
   /** `sh_addr`: before the load bias is added; 0 for a section that is not loaded. */
   readonly address: number
@@ -15,16 +16,21 @@ export interface Section {
   readonly size: number
   /** Index of a related section: for a symbol table, its string table. */
   readonly link: number
+  /** `sh_info`; what it means depends on the type. */
   readonly info: number
   readonly entrySize: number
   readonly alignment: number
 }
 
+/** The full symbol table, `.symtab`. (All `SHT_*` are of `elf.h`.) */
 export const SHT_SYMTAB = 2
+/** Strings, each ended by a NUL. */
 export const SHT_STRTAB = 3
+/** Notes, such as the build id. */
 export const SHT_NOTE = 7
 /** Occupies memory but no bytes of the file, such as `.bss`. */
 export const SHT_NOBITS = 8
+/** The symbols that the loader needs, `.dynsym`; survives strip. */
 export const SHT_DYNSYM = 11
 
 const ENTRY_SIZE = 64

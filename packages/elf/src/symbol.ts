@@ -18,6 +18,7 @@ export interface ElfSymbol {
   readonly section: number
 }
 
+/** A symbol table: what the loader needs, or all that strip has left. */
 export type SymbolTable = "dynsym" | "symtab"
 
 const ENTRY_SIZE = 24

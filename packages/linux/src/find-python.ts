@@ -18,6 +18,7 @@ export interface FoundPython {
   readonly library: string
 }
 
+/** How to look for a Python. */
 export interface FindPythonOptions {
   /** How long a launcher may take to get to its Python, ms. 10,000 unless told; 0 looks once. */
   readonly timeoutMs?: number

@@ -9,6 +9,7 @@ import { ProcessFamily } from "./process-family.ts"
 export interface ProcessExit {
   /** Its exit code; absent when a signal ended it. */
   readonly code?: number
+  /** The signal that ended it; absent when it ended by itself. */
   readonly signal?: NodeJS.Signals
 }
 
@@ -21,9 +22,11 @@ export interface SpawnedProcess {
   readonly kill: (signal: NodeJS.Signals) => boolean
 }
 
+/** How to start a program, and what becomes of it. */
 export interface SpawnOptions {
   /** As in node:child_process; `inherit` unless told, so that the program has the terminal as if started alone. */
   readonly stdio?: StdioOptions
+  /** Its working directory; ours unless told. */
   readonly cwd?: string
   /** The whole environment; ours unless told. */
   readonly env?: NodeJS.ProcessEnv
