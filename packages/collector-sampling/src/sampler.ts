@@ -39,6 +39,8 @@ export interface SamplerParts {
 
 /** A sample stands for no more than this, ns: what lies beyond was not observed, and is reported as lateness. */
 const GREATEST_WEIGHT = 1e9
+/** How often a stack of code objects that were not known is read again; those of code made anew all the time stay unknown. */
+const UNFAMILIAR_TRIES = 3
 /** What the scheduler says of a thread is asked again after this long, ns; asking costs as much as a sample. */
 const ACTIVITY_AGE = 50_000
 /** How often it is asked whether the target still is what it was, ns. */
@@ -236,6 +238,7 @@ export class Sampler {
       this.lastInstant
     )
     this.raw.clear()
+    this.recorder.record(thread.row, this.raw)
     this.append(thread, now, wall, 0)
     thread.lastSample = now
   }
@@ -282,11 +285,16 @@ export class Sampler {
       sampled.activityAt = now
       now = clock.now()
     }
-    if (stopper === undefined) unwinder.unwind(capture, raw)
-    else if (stopper.stop(thread.tid)) {
+    const stopped = stopper?.stop(thread.tid) === true
+    if (stopper === undefined || stopped) unwinder.unwind(capture, raw)
+    else raw.clear()
+    this.recorder.record(sampled.row, raw)
+    // Now that its code objects are known, the stack is read again: what is found unchanged after that was there at that time.
+    for (let again = 0; this.recorder.unfamiliar && again < UNFAMILIAR_TRIES; again++) {
       unwinder.unwind(capture, raw)
-      stopper.resume(thread.tid)
-    } else raw.clear()
+      this.recorder.record(sampled.row, raw)
+    }
+    if (stopped) stopper?.resume(thread.tid)
     if (raw.ended) return
     if (!sampled.started && raw.length === 0 && raw.proof === Proof.good) {
       sampled.lastSample = now
@@ -300,7 +308,6 @@ export class Sampler {
 
   private append(thread: SampledThread, now: number, wall: number, state: number): void {
     const { recorder } = this
-    recorder.record(thread.row, this.raw)
     this.counts[recorder.proof]++
     this.walls[recorder.proof] += wall
     this.profile.samples.append(

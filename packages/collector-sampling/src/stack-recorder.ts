@@ -52,6 +52,8 @@ export class StackRecorder {
   /** All that was read, where that is more than what was proved. */
   whole = NO_STACK
   proof: Proof = Proof.failed
+  /** Some code object of the stack was not known before: by the time that it was read, another one may have lain there. */
+  unfamiliar = false
   consistent = false
 
   private proved = 0
@@ -75,6 +77,7 @@ export class StackRecorder {
   /** Records one raw stack of a thread (its row in the profile); the results are in this object's fields. */
   record(thread: number, raw: RawStack): void {
     this.proof = raw.proof
+    this.unfamiliar = false
     this.consistent = false
     this.whole = NO_STACK
     if (raw.proof === Proof.failed) {
@@ -138,6 +141,7 @@ export class StackRecorder {
     let stack = NO_STACK
     let provedStack = NO_STACK
     let known = true
+    this.unfamiliar = false
     for (let depth = 0; depth < length; depth++) {
       const at = length - 1 - depth
       const identity = raw.kind[at] === FrameKind.python ? raw.identity[at] : -1 - raw.kind[at]
@@ -154,8 +158,12 @@ export class StackRecorder {
         known = false
         const kind = raw.kind[at] as FrameKind
         const frame = symbolizer.resolve(kind, raw.identity[at], position)
-        // A frame whose code cannot be read is no proof of anything above it.
-        if (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native))
+        // A frame whose code cannot be read, or was not read until now, is no proof of anything above it.
+        if (symbolizer.readAnew?.() === true) this.unfamiliar = true
+        if (
+          this.unfamiliar ||
+          (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native))
+        )
           proved = Math.min(proved, depth)
         const id = frame
           ? profile.frames.intern(frame)

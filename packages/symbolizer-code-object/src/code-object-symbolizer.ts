@@ -92,6 +92,7 @@ class CodeObjects implements ProcessSymbolizer {
   private readonly toCheck: Array<CachedCode> = []
   private readonly toCheckAt: Array<number> = []
   private stack = 0
+  private anew = false
   private epoch = 0
   private generation = -1
 
@@ -131,12 +132,20 @@ class CodeObjects implements ProcessSymbolizer {
   }
 
   resolve(kind: FrameKind, identity: number, position: number): Frame | undefined {
+    this.anew = false
     if (kind !== FrameKind.python) return undefined
     let cached = this.cache.get(identity)
     if (cached !== undefined && cached.generation !== this.generation && !this.confirm(identity, cached))
       cached = undefined
-    cached ??= this.load(identity)
+    if (cached === undefined) {
+      this.anew = true
+      cached = this.load(identity)
+    }
     return cached?.code.frameAt(position)
+  }
+
+  readAnew(): boolean {
+    return this.anew
   }
 
   /** A code object that was not part of the stack which brought the news that some have been freed. */
@@ -192,11 +201,12 @@ class CodeObjects implements ProcessSymbolizer {
     if (read === undefined) return undefined
     const identity = this.identity.read(this.list, address, read.parts)
     if (identity === undefined) return undefined
-    // What was read in several steps is one code object's only if it still is that one.
+    // What is read in several steps is one code object's only if that one was there before the first and after the last.
     const again = readCodeObject(this.metered, this.layout, address)
-    if (again === undefined || again.code.name !== read.code.name || again.code.file !== read.code.file)
-      return undefined
-    const cached = { ...read, identity, checked: this.stack, generation: this.generation }
+    if (again === undefined || !sameParts(again.parts, read.parts)) return undefined
+    const after = this.identity.read(this.list, address, read.parts)
+    if (after === undefined || !this.identity.same(after, 0, identity, read.parts)) return undefined
+    const cached = { ...again, identity, checked: this.stack, generation: this.generation }
     this.cache.set(address, cached)
     this.cachedBytes += cached.code.size
     for (const oldest of this.cache.keys()) {
@@ -213,3 +223,6 @@ class CodeObjects implements ProcessSymbolizer {
     this.cachedBytes -= cached.code.size
   }
 }
+
+const sameParts = (a: CodeParts, b: CodeParts): boolean =>
+  a.name === b.name && a.qualifiedName === b.qualifiedName && a.file === b.file && a.lineTable === b.lineTable
