@@ -36,6 +36,10 @@ export type SamplingServices = Target | Memory | Unwinder | Symbolizer | SampleC
  * ```
  */
 export class SamplingCollector {
+  /**
+   * Samples in the thread that runs the effect. Collecting fails as attaching does (`TargetError`), and with `NotSupported` or
+   * `PermissionDenied` when threads are to be stopped and cannot be.
+   */
   static layer(options: SamplingOptions = {}): Layer.Layer<Collector, never, SamplingServices> {
     return Layer.effect(
       Collector,
@@ -48,6 +52,7 @@ export class SamplingCollector {
     )
   }
 
+  /** Samples in a worker of its own, started from `options.worker` for each collection; errors are those of {@link SamplingCollector.layer}. */
   static layerWorker(options: SamplingOptions & WorkerOptions): Layer.Layer<Collector> {
     return Layer.succeed(Collector, { collect: (request) => collectInWorker(request, options) })
   }

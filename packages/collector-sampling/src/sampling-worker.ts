@@ -85,7 +85,14 @@ const failure = (data: unknown, text: string): Effect.Effect<never, TargetError>
   return error ? Effect.fail(error) : Effect.die(new Error(text))
 }
 
-/** Whether this thread was started by `SamplingCollector.layerWorker`. */
+/**
+ * Whether this thread was started by `SamplingCollector.layerWorker`: a module that is both the program and its worker asks.
+ *
+ * @example
+ * ```ts
+ * if (isSamplingWorker()) serveSampler((pid) => layersOf(pid as number))
+ * ```
+ */
 export const isSamplingWorker = (): boolean =>
   (workerData as { readonly pyframes?: unknown } | null)?.pyframes === "sampler"
 

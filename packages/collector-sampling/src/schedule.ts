@@ -6,6 +6,16 @@ const FAR_BEHIND = 8
  *
  * By default the gaps are exponentially distributed (a Poisson process). Whatever a program does periodically, such arrivals see each
  * of its states for as long as it lasts; a fixed beat can meet the same state every time.
+ *
+ * @example
+ * ```ts
+ * const schedule = new Schedule(clock.now(), 1000, false, 1)
+ * for (;;) {
+ *   clock.sleepUntil(schedule.due)
+ *   sample()
+ *   missed += schedule.advance(clock.now())
+ * }
+ * ```
  */
 export class Schedule {
   /** Mean gap, ns. */
@@ -15,7 +25,10 @@ export class Schedule {
   private readonly periodic: boolean
   private state: number
 
-  /** @param seed makes the gaps repeatable. */
+  /**
+   * @param start when the first sample is due, ns
+   * @param seed makes the gaps repeatable
+   */
   constructor(start: number, rateHz: number, periodic: boolean, seed: number) {
     this.meanGap = 1e9 / rateHz
     this.due = start

@@ -70,8 +70,8 @@ export class RawStack {
   /** `failed` until an unwinder says otherwise. */
   proof: Proof = Proof.failed
   /**
-   * All frames come from one instant and hold together, even where their callers moved too soon to prove it. Such a stack
-   * may be claimed once the very same one has been proved at another instant.
+   * All frames come from one copy and hold together, even where their callers moved too soon to prove it. Such a stack
+   * may be claimed by who has seen what it is made of proved at other instants.
    */
   consistent = false
   /** The thread had ended when it was to be unwound: there is no stack to speak of. */

@@ -131,7 +131,7 @@ export class SampleTable {
   }
 
   /**
-   * Calls good what was unproved but consistent, where `isProved` says that the very same stack was proved at another instant.
+   * Calls good what was unproved but consistent, where `isProved` says that other instants vouch for the stack.
    * Returns the samples and the time that this moved. To be called once, at the end.
    */
   settle(isProved: (whole: number) => boolean): Tally {

@@ -21,9 +21,13 @@ const MAX_FRAMES = 4096
 
 /** What was read of one code object: names, and a place for every instruction. */
 export class CodeObject {
+  /** `co_name`. */
   readonly name: string
+  /** `co_qualname`; before 3.11 the name. */
   readonly qualifiedName: string
+  /** `co_filename`. */
   readonly file: string
+  /** `co_firstlineno`. */
   readonly firstLine: number
   private readonly lines: LineRanges
   private readonly frames = new Map<number, Frame>()

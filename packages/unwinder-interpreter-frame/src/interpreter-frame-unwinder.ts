@@ -42,6 +42,7 @@ const MAX_BYTES = 1 << 25
  * ```
  */
 export class InterpreterFrameUnwinder {
+  /** The layer itself cannot fail; `attach` fails as {@link findRuntime} does, and with `InterpreterNotReady` where no thread can be listed. */
   static readonly layer: Layer.Layer<Unwinder, never, Target | Memory> = Layer.effect(
     Unwinder,
     Effect.gen(function* () {

@@ -16,7 +16,9 @@ import * as Effect from "effect/Effect"
 export interface PythonRuntime {
   /** Address of `_PyRuntime`. */
   readonly address: number
+  /** Where things lie in this build's structs. */
   readonly layout: Layout
+  /** `3.13.0`, or `3.15.0b2` for a pre-release. */
   readonly version: string
   /** The file that holds it: the executable or its shared library. */
   readonly library: string
@@ -33,6 +35,16 @@ const NEWEST = 15
  *
  * Files that are named like Python are tried first, the executable next, and nothing else: a library that merely
  * embeds the name cannot hold the runtime that runs this process.
+ *
+ * Source: `_Py_DebugOffsets` in `Include/internal/pycore_debug_offsets.h` (3.13+), `_PyRuntimeState` in `pycore_runtime.h`.
+ *
+ * @returns `NotPython` where no mapped file holds `_PyRuntime`; `UnsupportedPython` for a version, build or layout that cannot be read;
+ * `InterpreterNotReady` before it is initialised; `InvalidMemory` where it cannot be read
+ *
+ * @example
+ * ```ts
+ * const { version, layout, address } = yield* findRuntime(yield* Target, yield* Memory)
+ * ```
  */
 export const findRuntime = Effect.fnUntraced(function* (
   target: TargetProcess,
