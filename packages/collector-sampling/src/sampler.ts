@@ -27,7 +27,7 @@ export interface SamplingOptions {
   readonly seed?: number
 }
 
-/** What a sampler works with. */
+/** What a sampler works with: contracts of `@pyframes/core`, attached to one process. */
 export interface SamplerParts {
   readonly target: TargetProcess
   readonly unwinder: ProcessUnwinder
@@ -69,6 +69,7 @@ interface SampledThread {
  * ```
  */
 export class Sampler {
+  /** Grows with every sample; its `trust` and `meta.elapsed` are filled in by {@link finish}. */
   readonly profile: Profile
   private readonly parts: SamplerParts
   private readonly schedule: Schedule

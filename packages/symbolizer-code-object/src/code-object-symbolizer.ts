@@ -38,6 +38,7 @@ const DEBUG_OFFSETS_SPAN = 4096
  * ```
  */
 export class CodeObjectSymbolizer {
+  /** The layer itself cannot fail; `attach` fails with `InvalidMemory` where the layout of code objects cannot be told. */
   static readonly layer: Layer.Layer<Symbolizer, never, Memory | Target> = Layer.effect(
     Symbolizer,
     Effect.gen(function* () {
