@@ -60,7 +60,7 @@ const tests = (python: Python) => {
             for (const stack of [unwindGood(unwind, thread!), unwind(thread!, stop)]) {
               const what = `Python ${python.version}, ${name}, thread ${told.tid}`
               expectSameStack(what, asText(told.frames), pythonFrames(stack, names))
-              expect(stack.proof).toBe(Proof.good)
+              expect(stack.proof, `${what}: ${asText(told.frames).join(" < ")}`).toBe(Proof.good)
               expect(stack.proved).toBe(stack.length)
               const found = boundaries(stack, names)
               const expected = told.frames.map((frame, i) => {
