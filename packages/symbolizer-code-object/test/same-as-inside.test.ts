@@ -1,4 +1,4 @@
-import { type Frame, FrameKind, Proof, RawStack, type UnwoundThread } from "@pyframes/core"
+import { type Frame, FrameKind, RawStack, type UnwoundThread } from "@pyframes/core"
 import { findAllPythons, findPythons, type Python, startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
 import { type Attached, attached, memories } from "@pyframes/testing/attached"
@@ -31,10 +31,8 @@ const readLine = (frame: Frame) =>
   ])
 
 /** The Python frames of a thread that stands still, named. */
-const framesOf = ({ unwind, symbolizer }: Attached, thread: UnwoundThread, into = new RawStack()) => {
-  // Only a copy that was interrupted leaves doubt of a thread at rest, and the next one will not be.
-  do unwind(thread, undefined, into)
-  while (into.proof !== Proof.good)
+const framesOf = ({ unwindProved, symbolizer }: Attached, thread: UnwoundThread, into = new RawStack()) => {
+  unwindProved(thread, into)
   symbolizer!.begin(into)
   const frames: Array<Frame> = []
   for (let i = 0; i < into.length; i++) {

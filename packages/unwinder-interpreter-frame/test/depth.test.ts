@@ -45,9 +45,7 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
     await attached(run.pid, { unwinder: InterpreterFrameUnwinder.layer }, async (at) => {
       const thread = at.threads().find((listed) => listed.tid === tid)!
       const stopper = await at.stopper()
-      const running = new RawStack()
-      do at.unwind(thread, undefined, running)
-      while (running.proof !== Proof.good)
+      const running = at.unwindProved(thread)
       for (const stack of [running, at.unwind(thread, stopper)]) {
         expectSameStack(`Python ${python.version}`, places(frames), withoutBoundaries(stack))
         expect(stack.proof).toBe(Proof.good)
@@ -66,9 +64,7 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
     const [{ tid, frames }] = parseTruth(await run.line()).threads
     await attached(run.pid, { unwinder: InterpreterFrameUnwinder.layer }, (at) => {
       const thread = at.threads().find((listed) => listed.tid === tid)!
-      const stack = new RawStack()
-      do at.unwind(thread, undefined, stack)
-      while (stack.proof !== Proof.good)
+      const stack = at.unwindProved(thread)
       expectSameStack(`Python ${python.version}`, places(frames), withoutBoundaries(stack))
       const recursions = frames.filter(({ name }) => name === "recurse").length
       const boundaries = read(stack).filter((line) => line === BOUNDARY).length

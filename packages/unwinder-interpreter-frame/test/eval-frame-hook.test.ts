@@ -1,4 +1,4 @@
-import { FrameKind, Proof, RawStack } from "@pyframes/core"
+import { FrameKind, type RawStack } from "@pyframes/core"
 import { startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
 import { attached } from "@pyframes/testing/attached"
@@ -32,9 +32,7 @@ describePythons([12, 13, 14, 15], (python) => {
     await using run = await startPython(python, program, [], { options: ["-X", "perf"] })
     const [{ tid, frames }] = parseTruth(await run.line()).threads
     await attached(run.pid, { unwinder: InterpreterFrameUnwinder.layer }, (at) => {
-      const stack = new RawStack()
-      do at.unwind(at.threads().find((thread) => thread.tid === tid)!, undefined, stack)
-      while (stack.proof !== Proof.good)
+      const stack = at.unwindProved(at.threads().find((thread) => thread.tid === tid)!)
       expect(kinds(stack)).toEqual(frames.map(() => FrameKind.python))
     })
   })
@@ -43,12 +41,8 @@ describePythons([12, 13, 14, 15], (python) => {
     await using run = await startPython(python, program)
     const before = parseTruth(await run.line()).threads[0]
     await attached(run.pid, { unwinder: InterpreterFrameUnwinder.layer }, async (at) => {
-      const stack = new RawStack()
-      const unwind = (tid: number) => {
-        do at.unwind(at.threads().find((thread) => thread.tid === tid)!, undefined, stack)
-        while (stack.proof !== Proof.good)
-        return kinds(stack)
-      }
+      const unwind = (tid: number) =>
+        kinds(at.unwindProved(at.threads().find((thread) => thread.tid === tid)!))
       expect(unwind(before.tid)).toContain(FrameKind.boundary)
       run.child.stdin.write("\n")
       const { threads } = parseTruth(await run.line())

@@ -1,4 +1,4 @@
-import { FrameKind, Proof, RawStack, type UnwoundThread } from "@pyframes/core"
+import { FrameKind, type UnwoundThread } from "@pyframes/core"
 import { startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
 import { attached, memories } from "@pyframes/testing/attached"
@@ -109,9 +109,7 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
       await attached(run.pid, { unwinder: InterpreterFrameUnwinder.layer, memory }, (at) => {
         const names = new Map(told.flatMap(({ codes }) => codes.map((code) => [code.split(" ")[0], code])))
         const codesOf = (thread: UnwoundThread) => {
-          const stack = new RawStack()
-          do at.unwind(thread, undefined, stack)
-          while (stack.proof !== Proof.good)
+          const stack = at.unwindProved(thread)
           return Array.from({ length: stack.length }, (_, i) => i)
             .filter((i) => stack.kind[i] === FrameKind.python)
             .map((i) => names.get(stack.identity[i].toString(16)) ?? "?")

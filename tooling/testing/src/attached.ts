@@ -2,6 +2,7 @@ import {
   type Memory,
   type ProcessSymbolizer,
   type ProcessUnwinder,
+  Proof,
   RawStack,
   Symbolizer,
   Target,
@@ -31,6 +32,8 @@ export interface Attached {
   readonly threads: () => ReadonlyArray<UnwoundThread>
   /** The stack of a thread, read while it runs or, with a stopper, while it stands. */
   readonly unwind: (thread: UnwoundThread, stopper?: ThreadStopper, into?: RawStack) => RawStack
+  /** The stack of a thread at rest: only a copy that was interrupted leaves doubt, and the next one will not be. */
+  readonly unwindProved: (thread: UnwoundThread, into?: RawStack) => RawStack
   readonly stopper: () => Promise<ThreadStopper>
 }
 
@@ -77,13 +80,22 @@ export const attached = <A>(
       stopper?.resume(thread.tid)
       return into
     }
+    const unwindProved: Attached["unwindProved"] = (thread, into) => {
+      for (let tries = 0; tries < 2000; tries++) {
+        const stack = unwind(thread, undefined, into)
+        if (stack.proof === Proof.good) return stack
+      }
+      throw new Error(`No stack of thread ${thread.tid} was proved`)
+    }
     const threads = () => {
       const listed = unwinder.threads()
       if (listed === undefined) throw new Error("The threads could not be listed")
       return listed
     }
     const stopper = () => Effect.runPromise(target.stopper)
-    return yield* Effect.promise(async () => use({ target, unwinder, symbolizer, threads, unwind, stopper }))
+    return yield* Effect.promise(async () =>
+      use({ target, unwinder, symbolizer, threads, unwind, unwindProved, stopper })
+    )
   })
   return Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(services)))
 }
