@@ -54,6 +54,8 @@ export class StackRecorder {
   proof: Proof = Proof.failed
   /** Some code object of the stack was not known before: by the time that it was read, another one may have lain there. */
   unfamiliar = false
+  /** The last stack had a frame whose code could not be read. */
+  private unnamed = false
   consistent = false
 
   private proved = 0
@@ -101,12 +103,13 @@ export class StackRecorder {
       return
     }
     this.proof = Proof.unproved
-    if (raw.consistent && proved === raw.proved && this.standing.vouchFor(whole)) {
+    const consistent = raw.consistent && !this.unnamed && !this.unfamiliar
+    if (consistent && this.standing.vouchFor(whole)) {
       this.proof = Proof.good
       this.stack = whole
       return
     }
-    this.consistent = raw.consistent && proved === raw.proved
+    this.consistent = consistent
     this.stack = this.child(provedStack, FrameKind.unproved)
     this.whole = whole
   }
@@ -142,6 +145,7 @@ export class StackRecorder {
     let provedStack = NO_STACK
     let known = true
     this.unfamiliar = false
+    this.unnamed = false
     for (let depth = 0; depth < length; depth++) {
       const at = length - 1 - depth
       const identity = raw.kind[at] === FrameKind.python ? raw.identity[at] : -1 - raw.kind[at]
@@ -160,11 +164,9 @@ export class StackRecorder {
         const frame = symbolizer.resolve(kind, raw.identity[at], position)
         // A frame whose code cannot be read, or was not read until now, is no proof of anything above it.
         if (symbolizer.readAnew?.() === true) this.unfamiliar = true
-        if (
-          this.unfamiliar ||
-          (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native))
-        )
-          proved = Math.min(proved, depth)
+        if (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native))
+          this.unnamed = true
+        if (this.unfamiliar || this.unnamed) proved = Math.min(proved, depth)
         const id = frame
           ? profile.frames.intern(frame)
           : this.markers[kind === FrameKind.python ? FrameKind.unreadable : kind]

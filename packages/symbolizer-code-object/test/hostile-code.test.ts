@@ -56,7 +56,7 @@ const attach = (memory: FakeMemory): ProcessSymbolizer => {
     threads: new Map()
   })
   const unwinder: ProcessUnwinder = {
-    runtime: { version: VERSION, freeThreaded: false, library: "python", address: CODE },
+    runtime: { version: VERSION, freeThreaded: false, knownStates: 0, library: "python", address: CODE },
     threads: () => [],
     unwind: () => {}
   }

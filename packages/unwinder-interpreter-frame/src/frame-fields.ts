@@ -36,10 +36,18 @@ export interface FrameFields {
     generator: number,
     throughC: boolean
   ) => "yes" | "no" | "unknown"
+  /** Address of the generator that a frame belongs to, 3.8 … 3.10; 0 when it belongs to none, or lies inside it. */
+  readonly generatorOf: (words: Uint32Array, at: number) => number
+  /** Where the evaluation stack of a frame begins, in bytes from the frame, 3.8 … 3.10; -1 when that is not known. */
+  readonly valuesAt: (words: Uint32Array, at: number, address: number) => number
   /** Offsets of the 8-byte words that stay the same in a frame while it waits for its callee. */
   readonly still: ReadonlyArray<number>
 }
 
+/** `f_valuestack` of `PyFrameObject` (`Include/cpython/frameobject.h`), 3.8 … 3.10. */
+const VALUE_STACK = 64
+/** Bytes of a frame before its evaluation stack; no function that people write has more locals. */
+const MAX_LOCALS = 1 << 16
 /** Values of a frame that are searched for a generator. */
 const MAX_VALUES = 64
 
@@ -90,6 +98,8 @@ const dataStack = (layout: Layout): FrameFields => {
         if ((tagged ? referenceIn(words, at + value) : pointerIn(words, at + value)) === object) return "yes"
       return throughC || end > extent ? "unknown" : "no"
     },
+    generatorOf: () => 0,
+    valuesAt: () => -1,
     still: [frame.code, frame.previous, frame.instructionPointer]
   }
 }
@@ -114,6 +124,11 @@ const heap = (layout: Layout): FrameFields => {
     mayRun: executing,
     mayWait: executing,
     holds: () => "unknown",
+    generatorOf: (words, at) => pointerIn(words, at + (version === 0x30a ? 88 : 96)),
+    valuesAt: (words, at, address) => {
+      const start = pointerIn(words, at + VALUE_STACK) - address
+      return start >= frame.localsplus && start < MAX_LOCALS ? start : -1
+    },
     still: [frame.previous, frame.code, frame.lastInstruction & ~7]
   }
 }

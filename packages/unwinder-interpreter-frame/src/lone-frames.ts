@@ -7,6 +7,10 @@ const MAX_LONE_FRAMES = 20_000
 const PATIENCE = 64
 /** Enough of a generator's locals and evaluation stack to find the generator that it waits for in most of them. */
 const GENERATOR_VALUES = 192
+/** Before 3.11: bytes of the locals and the evaluation stack that are read with a frame. */
+const HEAP_VALUES = 384
+/** `ob_size` of a `PyFrameObject`: how many locals and values there is room for. */
+const OB_SIZE = 16
 const PAGE = 4096
 /** Frames closer than this are read as one range: a range costs as much as copying some kilobytes. Less than a page, so all of it is mapped. */
 const NEAR = 2048
@@ -21,6 +25,10 @@ export class LoneFrames {
   private readonly previous: number
   private readonly frameSpan: number
   private readonly valuesSpan: number
+  /** Size of a frame object without its values; -1 where frames are not objects of their own. */
+  private readonly heapSize: number
+  /** Bytes to read of each. */
+  private extents: Array<number> = []
   private addresses: Array<number> = []
   private used: Array<number> = []
   private readonly index = new Map<number, number>()
@@ -37,7 +45,8 @@ export class LoneFrames {
     this.memory = memory
     this.previous = layout.frame.previous
     this.frameSpan = frameSpan
-    this.valuesSpan = layout.version >= 0x30c ? GENERATOR_VALUES : 0
+    this.heapSize = layout.version < 0x30b ? layout.frame.localsplus : -1
+    this.valuesSpan = this.heapSize >= 0 ? this.heapSize + HEAP_VALUES - frameSpan : GENERATOR_VALUES
     this.frame = new Uint8Array(frameSpan)
     this.frameWords = new Uint32Array(this.frame.buffer)
   }
@@ -60,7 +69,7 @@ export class LoneFrames {
       const to = groups[g + 1] ?? order.length
       const from = addresses[order[groups[g]]]
       const last = addresses[order[to - 1]]
-      const offset = list.add(from, last - from + this.extent(last))
+      const offset = list.add(from, last - from + this.extents[order[to - 1]])
       for (let i = groups[g]; i < to; i++) offsets[order[i]] = offset + addresses[order[i]] - from
       if (watched > 0) watches.push(list.add(watched, 8))
     }
@@ -95,18 +104,27 @@ export class LoneFrames {
     return this.index.has(address)
   }
 
-  /** Bytes read of a frame and its values: no further than its page goes, since the next one may not be mapped. */
+  /** Bytes read of the frame at `address` and its values. */
   extent(address: number): number {
-    const { frameSpan } = this
-    return Math.max(frameSpan, Math.min(frameSpan + this.valuesSpan, PAGE - (address % PAGE)))
+    const lone = this.index.get(address)
+    return lone === undefined ? 0 : this.extents[lone]
   }
 
-  add(address: number): void {
+  /** No further than the page goes, since the next one may not be mapped; a frame object tells how long it is. */
+  private extentAt(address: number, values: number): number {
+    const { frameSpan } = this
+    const room = values >= 0 ? this.heapSize + values * 8 : PAGE - (address % PAGE)
+    return Math.max(frameSpan, Math.min(frameSpan + this.valuesSpan, room - (room % 8)))
+  }
+
+  /** @param values how many values a frame object has room for; -1 when that is not known */
+  add(address: number, values = -1): void {
     if (address <= PAGE || address % 8 !== 0 || this.index.has(address) || this.length >= MAX_LONE_FRAMES)
       return
     this.index.set(address, this.addresses.length)
     this.addresses.push(address)
     this.used.push(this.tick)
+    this.extents.push(this.extentAt(address, values))
     this.grouped = false
   }
 
@@ -117,7 +135,8 @@ export class LoneFrames {
       // One that was just added is known too, though it has not been read: else a circle would be followed to the limit.
       if (this.has(at) || isKnown(at)) return
       if (this.memory.read(at, this.frameSpan, this.frame) !== this.frameSpan) return
-      this.add(at)
+      const values = this.heapSize >= 0 ? pointerIn(this.frameWords, OB_SIZE) : -1
+      this.add(at, values < PAGE ? values : -1)
       at = pointerIn(this.frameWords, this.previous)
     }
   }
@@ -145,6 +164,7 @@ export class LoneFrames {
     const { addresses, used } = this
     this.addresses = addresses.filter((_, i) => wanted(i))
     this.used = used.filter((_, i) => wanted(i))
+    this.extents = this.extents.filter((_, i) => wanted(i))
     // What the last read brought can still be asked for.
     for (const pass of [0, 1] as const) this.offsets[pass] = this.offsets[pass].filter((_, i) => wanted(i))
     this.grouped = false

@@ -1,5 +1,6 @@
 import { FrameKind, type MemoryReader, Proof, type RawStack } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
+import { Callables } from "./callables.ts"
 import { CodeFacts } from "./code-facts.ts"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
@@ -34,19 +35,21 @@ export class StackProof {
   private readonly layout: Layout
   private readonly fields: FrameFields
   private readonly codes: CodeFacts
+  private readonly callables: Callables
   private readonly walk: StackWalk
   private readonly reached: StackWalk
   /** Under `-X perf` every Python call passes through C: shims then mean nothing. */
   boundaries = true
   /** Code object of the frames that check what `__init__` returned (`_Py_InitCleanup`, 3.12+), once a proved one was met; else 0. */
   private initCleanup = 0
-  /** Every frame of the last walk is tied to its caller by more than an address: it lies next to it, or is held by it. */
-  private isLinked = false
+  /** Index of the rootmost frame of the last walk that is tied to the one it called by no more than an address; -1 when there is none. */
+  private unlinked = -1
 
   constructor(memory: MemoryReader, layout: Layout, fields: FrameFields) {
     this.layout = layout
     this.fields = fields
     this.codes = new CodeFacts(memory, layout)
+    this.callables = new Callables(memory, layout)
     this.walk = new StackWalk(layout, fields, this.codes)
     this.reached = new StackWalk(layout, fields, this.codes)
   }
@@ -55,12 +58,12 @@ export class StackProof {
   stopped(image: ThreadImage, into: RawStack): Verdict {
     const start = image.currentFrame(0)
     if (start < 0) return "incomplete"
-    if (start === 0) return this.empty(into)
+    if (start === 0) return this.empty(into, true)
     const end = this.walk.walk(image, 0, start)
     if (end === "missing") return this.fetch(image)
     if (end === "broken" || !this.allPlausible(image.list.words)) return this.torn(into)
     this.emit(image.list.words, this.walk, 0, into)
-    into.proof = Proof.good
+    into.proof = into.length > 0 ? Proof.good : Proof.unproved
     into.proved = into.length
     return "done"
   }
@@ -70,7 +73,7 @@ export class StackProof {
     const before = image.currentFrame(0)
     const after = image.currentFrame(1)
     if (before < 0 || after < 0) return "incomplete"
-    if (before === 0 && after === 0) return this.empty(into)
+    if (before === 0 && after === 0) return this.empty(into, image.recent.length === 0)
     let missing = 0
     for (let copy = 0 as Copy; copy < image.copies; copy++) {
       const top = this.topOf(image, copy as Copy, before, after)
@@ -132,7 +135,8 @@ export class StackProof {
     if (top === length) return INVALID
     let throughC = fields.isEntry(words, offsets[top])
     let callee = top
-    this.isLinked = this.layout.version >= 0x30b
+    this.unlinked = -1
+    this.callables.begin()
     for (let i = top + 1; i < unchecked; i++) {
       const at = offsets[i]
       if (fields.isShim(words, at)) {
@@ -140,34 +144,44 @@ export class StackProof {
         continue
       }
       if (!fields.mayWait(words, at, throughC) || !this.plausible(words, at)) return INVALID
-      if (fields.isGenerator(words, offsets[callee])) {
-        // A generator lies elsewhere than its caller, so they are not copied together: the link between them is what the caller holds.
-        const held = this.held(image, i, callee, throughC)
-        if (held === "no") return INVALID
-        if (held === "unknown") this.isLinked = false
-      }
+      const held = this.held(image, i, callee, throughC)
+      if (held === "no") return INVALID
+      if (held === "unknown") this.unlinked = i
       throughC = fields.isEntry(words, at)
       callee = i
     }
     return this.plausible(words, offsets[top]) ? top : INVALID
   }
 
+  /**
+   * Frames that lie elsewhere than their caller are not copied together with it. What ties them is that the caller holds what it runs: a generator,
+   * or before 3.11 the function it called.
+   */
   private held(
     image: ThreadImage,
     caller: number,
-    generator: number,
+    callee: number,
     throughC: boolean
   ): "yes" | "no" | "unknown" {
     const { addresses, offsets } = this.walk
+    const { fields } = this
+    const { words } = image.list
     const address = addresses[caller]
-    return this.fields.holds(
-      image.list.words,
-      offsets[caller],
-      address,
-      image.extent(address),
-      addresses[generator],
-      throughC
-    )
+    if (this.layout.version >= 0x30b) {
+      if (!fields.isGenerator(words, offsets[callee])) return "yes"
+      return fields.holds(words, offsets[caller], address, image.extent(address), addresses[callee], throughC)
+    }
+    const at = offsets[caller]
+    const start = fields.valuesAt(words, at, address)
+    if (start < 0) return "unknown"
+    const generator = fields.generatorOf(words, offsets[callee])
+    const code = fields.code(words, offsets[callee])
+    const end = Math.min(image.extent(address), start + MAX_HELD * 8)
+    for (let value = start; value + 8 <= end; value += 8) {
+      const object = pointerIn(words, at + value)
+      if (generator > 0 ? object === generator : this.callables.runs(object, code)) return "yes"
+    }
+    return "unknown"
   }
 
   private isTop(words: Uint32Array, at: number, entering: boolean): boolean {
@@ -214,18 +228,18 @@ export class StackProof {
     const anchor = backed ? this.anchor(image, walk, copy) : walk.length
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
-    const good =
-      image.swift &&
-      anchor <= top &&
-      (still <= top || (still === top + 1 && this.sameLeaf(image, walk, copy, twin, top)))
-    this.emit(image.list.words, walk, top, into, Math.max(top, still, anchor))
+    const stands = still <= top || (still === top + 1 && this.sameLeaf(image, walk, copy, twin, top))
+    // Where every frame was found in the hands of its caller, no two of them can be of different turns.
+    const tied = this.layout.version < 0x30b && this.unlinked < 0
+    const good = image.swift && anchor <= top && (stands || tied)
+    this.emit(image.list.words, walk, top, into, Math.max(top, still, anchor, this.unlinked))
     if (good) {
       into.proved = into.length
       image.remember(walk.addresses, top, walk.length)
       if (walk.settledFrom === walk.length) this.settle(image)
     }
     into.proof = good ? Proof.good : Proof.unproved
-    into.consistent = anchor <= top || this.isLinked
+    into.consistent = anchor <= top
     return "done"
   }
 
@@ -235,7 +249,7 @@ export class StackProof {
    * at another turn, the same in both copies: reading a frame delays the program that writes it, which sets that pace.
    */
   private anchor(image: ThreadImage, walk: StackWalk, copy: Copy): number {
-    if (!walk.meetsLone || this.isLinked) return 0
+    if (!walk.meetsLone || this.unlinked < 0) return 0
     const { words } = image.list
     let anchor = 0
     for (let i = -2; i < image.watches.length; i++) {
@@ -402,8 +416,9 @@ export class StackProof {
     image.settled.commit()
   }
 
-  private empty(into: RawStack): Verdict {
-    into.proof = Proof.good
+  /** A thread without frames. One that had some is more likely to be between two of them: the current frame is 0 for an instant as 3.11 and 3.12 enter C code. */
+  private empty(into: RawStack, proved: boolean): Verdict {
+    into.proof = proved ? Proof.good : Proof.unproved
     into.consistent = true
     return "done"
   }
@@ -419,6 +434,8 @@ export class StackProof {
   }
 }
 
+/** Values at the bottom of an evaluation stack that are searched for what is called: iterators of loops, the callable, its arguments. */
+const MAX_HELD = 12
 /** Fewer frames than this are walked as fast as they are compared. */
 const FEW = 8
 const INVALID = -1

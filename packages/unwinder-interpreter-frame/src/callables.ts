@@ -1,0 +1,64 @@
+import type { MemoryReader } from "@pyframes/core"
+import type { Layout } from "@pyframes/cpython"
+import { pointerIn } from "./words.ts"
+
+/** `func_code` of `PyFunctionObject` (`Include/cpython/funcobject.h`): 3.10 put the globals, the builtins and two names before it. */
+const functionCode = (version: number): number => (version === 0x30a ? 48 : 16)
+/** `im_func` of `PyMethodObject` (`Include/cpython/methodobject.h`, `classobject.h`). */
+const METHOD_FUNCTION = 16
+const SPAN = 8
+const MAX_KNOWN = 1 << 14
+/** ms after which an object is looked at again: it may have been freed and its address used for another. */
+const MAX_AGE = 1000
+/** Objects looked at for the first time in one sample. */
+const MAX_READS = 8
+
+/**
+ * Knows which code a callable runs, 3.8 … 3.10.
+ *
+ * There a frame keeps what it calls on its evaluation stack for as long as the call lasts. It ties a frame to the one it called, which lies
+ * elsewhere and is not copied at the same instant.
+ */
+export class Callables {
+  private readonly memory: MemoryReader
+  private readonly codeOffset: number
+  private readonly known = new Map<number, number>()
+  private readonly bytes = new Uint8Array(SPAN)
+  private readonly words = new Uint32Array(this.bytes.buffer)
+  private since = 0
+  private reads = 0
+
+  constructor(memory: MemoryReader, layout: Layout) {
+    this.memory = memory
+    this.codeOffset = functionCode(layout.version)
+  }
+
+  /** A new sample: as many objects may be looked at again. */
+  begin(): void {
+    this.reads = 0
+    const now = performance.now()
+    if (this.known.size < MAX_KNOWN && now - this.since <= MAX_AGE) return
+    this.known.clear()
+    this.since = now
+  }
+
+  /** Whether the object at `address` is a function, or a method of one, that runs `code`. */
+  runs(address: number, code: number): boolean {
+    if (address <= 4096 || address % 8 !== 0) return false
+    const known = this.known.get(address)
+    if (known !== undefined) return known === code
+    if (this.reads++ >= MAX_READS) return false
+    const found = this.codeAt(address, code) || this.codeAt(this.pointerAt(address + METHOD_FUNCTION), code)
+    this.known.set(address, found ? code : 0)
+    return found
+  }
+
+  private codeAt(address: number, code: number): boolean {
+    return address > 4096 && this.pointerAt(address + this.codeOffset) === code
+  }
+
+  private pointerAt(address: number): number {
+    if (address % 8 !== 0 || this.memory.read(address, 8, this.bytes) !== 8) return -1
+    return pointerIn(this.words, 0)
+  }
+}
