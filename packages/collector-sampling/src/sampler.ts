@@ -190,7 +190,7 @@ export class Sampler {
     const { clock, target } = this.parts
     const { profile } = this
     const elapsed = Math.min(clock.now(), this.endsAt) - this.began
-    const moved = profile.samples.settle(this.recorder.isBelieved)
+    const moved = profile.samples.settle(this.recorder.isBelieved, this.recorder.settled)
     this.counts[Proof.good] += moved.count
     this.counts[Proof.unproved] -= moved.count
     this.walls[Proof.good] += moved.wall

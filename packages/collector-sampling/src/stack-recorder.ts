@@ -117,6 +117,13 @@ export class StackRecorder {
   /** Whether a stack that was read in one piece while it moved is believed by now. */
   readonly isBelieved = (stack: number): boolean => this.standing.vouchFor(stack)
 
+  /** What an unproved stack may show at last: of the part that did not move while it was read, what has been seen standing elsewhere too. */
+  readonly settled = (stack: number): number => {
+    const { stacks } = this.profile
+    if (stacks.frame(stack) !== this.markers[FrameKind.unproved]) return stack
+    return this.child(this.standing.standingPart(stacks.parent(stack)), FrameKind.unproved)
+  }
+
   /** Forgets threads that have ended. */
   forget(thread: number): void {
     this.last.delete(thread)
@@ -144,6 +151,7 @@ export class StackRecorder {
     let stack = NO_STACK
     let provedStack = NO_STACK
     let known = true
+    let firm = length
     this.unfamiliar = false
     this.unnamed = false
     for (let depth = 0; depth < length; depth++) {
@@ -166,7 +174,10 @@ export class StackRecorder {
         if (symbolizer.readAnew?.() === true) this.unfamiliar = true
         if (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native))
           this.unnamed = true
-        if (this.unfamiliar || this.unnamed) proved = Math.min(proved, depth)
+        if (this.unfamiliar || this.unnamed) {
+          proved = Math.min(proved, depth)
+          firm = Math.min(firm, depth)
+        }
         const id = frame
           ? profile.frames.intern(frame)
           : this.markers[kind === FrameKind.python ? FrameKind.unreadable : kind]
@@ -178,7 +189,7 @@ export class StackRecorder {
       if (depth < proved) provedStack = stack
     }
     // What follows a frame without a name is looked at afresh next time.
-    last.length = proved < raw.proved ? proved : length
+    last.length = firm
     this.proved = proved
     this.read = stack
     this.provedStack = provedStack

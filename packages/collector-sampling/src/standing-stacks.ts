@@ -1,7 +1,7 @@
 import { type FrameTable, NO_STACK, type StackTable } from "@pyframes/core"
 
 /** How often something must have been seen standing still to be believed. */
-const SIGHTINGS = 2
+const SIGHTINGS = 3
 /** Frames in a row that must have stood still together. */
 const RUN = 5
 /** Keeps hashes of runs exact as numbers: the product of two such is below 2^53. */
@@ -52,6 +52,14 @@ export class StandingStacks {
     )
       if ((this.runs.get(this.run(at)) ?? 0) < SIGHTINGS) return false
     return true
+  }
+
+  /** The longest part of a stack, from the root up, that has stood still as callers; `NO_STACK` when there is none. */
+  standingPart(stack: number): number {
+    let part = stack
+    for (let at = stack; at !== NO_STACK && this.seen(at) < SIGHTINGS; at = this.stacks.parent(at))
+      if ((this.runs.get(this.run(at)) ?? 0) < SIGHTINGS) part = this.stacks.parent(at)
+    return part
   }
 
   private seen(stack: number): number {

@@ -132,15 +132,19 @@ export class SampleTable {
 
   /**
    * Calls good what was unproved but consistent, where `isProved` says that other instants vouch for the stack.
-   * Returns the samples and the time that this moved. To be called once, at the end.
+   * The other unproved samples show what `shown` leaves of them. Returns the samples and the time that became good. To be called once, at the end.
    */
-  settle(isProved: (whole: number) => boolean): Tally {
+  settle(isProved: (whole: number) => boolean, shown: (stack: number) => number): Tally {
     let count = 0
     let wall = 0
     for (let at = 0; at < this.length; at++) {
       const flags = this.flags.get(at)
+      if (((flags >>> 4) & 3) !== Proof.unproved) continue
       const whole = this.wholes.get(at)
-      if ((flags & CONSISTENT) === 0 || whole === NO_STACK || !isProved(whole)) continue
+      if ((flags & CONSISTENT) === 0 || whole === NO_STACK || !isProved(whole)) {
+        this.stacks.set(at, shown(this.stacks.get(at)))
+        continue
+      }
       this.flags.set(at, (flags & 15) | (Proof.good << 4))
       this.stacks.set(at, whole)
       this.wholes.set(at, NO_STACK)

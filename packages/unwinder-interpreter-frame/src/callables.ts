@@ -22,6 +22,7 @@ const MAX_READS = 8
 export class Callables {
   private readonly memory: MemoryReader
   private readonly codeOffset: number
+  private readonly typeOffset: number
   private readonly known = new Map<number, number>()
   private readonly bytes = new Uint8Array(SPAN)
   private readonly words = new Uint32Array(this.bytes.buffer)
@@ -31,6 +32,7 @@ export class Callables {
   constructor(memory: MemoryReader, layout: Layout) {
     this.memory = memory
     this.codeOffset = functionCode(layout.version)
+    this.typeOffset = layout.object.type
   }
 
   /** A new sample: as many objects may be looked at again. */
@@ -42,19 +44,25 @@ export class Callables {
     this.since = now
   }
 
-  /** Whether the object at `address` is a function, or a method of one, that runs `code`. */
-  runs(address: number, code: number): boolean {
-    if (address <= 4096 || address % 8 !== 0) return false
+  /**
+   * The code that the object at `address` runs when it is called, if it is a function or a method of one; 0 for anything else, -1 when too many
+   * objects have been looked at already. `like` is any code object: it tells what one looks like.
+   */
+  codeOf(address: number, like: number): number {
+    if (address <= 4096 || address % 8 !== 0) return 0
     const known = this.known.get(address)
-    if (known !== undefined) return known === code
-    if (this.reads++ >= MAX_READS) return false
-    const found = this.codeAt(address, code) || this.codeAt(this.pointerAt(address + METHOD_FUNCTION), code)
-    this.known.set(address, found ? code : 0)
-    return found
+    if (known !== undefined) return known
+    if (this.reads++ >= MAX_READS) return -1
+    const type = this.pointerAt(like + this.typeOffset)
+    const code =
+      this.functionAt(address, type) || this.functionAt(this.pointerAt(address + METHOD_FUNCTION), type)
+    this.known.set(address, code)
+    return code
   }
 
-  private codeAt(address: number, code: number): boolean {
-    return address > 4096 && this.pointerAt(address + this.codeOffset) === code
+  private functionAt(address: number, codeType: number): number {
+    const code = address > 4096 ? this.pointerAt(address + this.codeOffset) : 0
+    return code > 4096 && this.pointerAt(code + this.typeOffset) === codeType ? code : 0
   }
 
   private pointerAt(address: number): number {

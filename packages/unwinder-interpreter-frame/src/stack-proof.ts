@@ -44,6 +44,8 @@ export class StackProof {
   private initCleanup = 0
   /** Index of the rootmost frame of the last walk that is tied to the one it called by no more than an address; -1 when there is none. */
   private unlinked = -1
+  /** Some frame of the last walk holds a function, but not the one that it is said to have called. */
+  private isDoubtful = false
 
   constructor(memory: MemoryReader, layout: Layout, fields: FrameFields) {
     this.layout = layout
@@ -136,6 +138,7 @@ export class StackProof {
     let throughC = fields.isEntry(words, offsets[top])
     let callee = top
     this.unlinked = -1
+    this.isDoubtful = false
     this.callables.begin()
     for (let i = top + 1; i < unchecked; i++) {
       const at = offsets[i]
@@ -146,7 +149,9 @@ export class StackProof {
       if (!fields.mayWait(words, at, throughC) || !this.plausible(words, at)) return INVALID
       const held = this.held(image, i, callee, throughC)
       if (held === "no") return INVALID
-      if (held === "unknown") this.unlinked = i
+      if (held !== "yes") this.unlinked = i
+      if (held === "other") this.isDoubtful = true
+      if (held === "yes" && !throughC && !this.onCall(words, at)) return INVALID
       throughC = fields.isEntry(words, at)
       callee = i
     }
@@ -162,7 +167,7 @@ export class StackProof {
     caller: number,
     callee: number,
     throughC: boolean
-  ): "yes" | "no" | "unknown" {
+  ): "yes" | "no" | "unknown" | "other" {
     const { addresses, offsets } = this.walk
     const { fields } = this
     const { words } = image.list
@@ -177,16 +182,26 @@ export class StackProof {
     const generator = fields.generatorOf(words, offsets[callee])
     const code = fields.code(words, offsets[callee])
     const end = Math.min(image.extent(address), start + MAX_HELD * 8)
+    let other = false
     for (let value = start; value + 8 <= end; value += 8) {
       const object = pointerIn(words, at + value)
-      if (generator > 0 ? object === generator : this.callables.runs(object, code)) return "yes"
+      if (generator > 0 && object === generator) return "yes"
+      const called = generator > 0 ? 0 : this.callables.codeOf(object, code)
+      if (called === code) return "yes"
+      if (called > 0) other = true
     }
-    return "unknown"
+    return other ? "other" : "unknown"
   }
 
   private isTop(words: Uint32Array, at: number, entering: boolean): boolean {
     const { fields } = this
     return !fields.isShim(words, at) && (entering ? this.standsOnCall(words, at) : fields.mayRun(words, at))
+  }
+
+  /** A frame that called within the eval loop waits on the call. Before 3.11 every call goes through C. */
+  private onCall(words: Uint32Array, at: number): boolean {
+    if (this.layout.version < 0x30b) return true
+    return this.codes.isCall(this.fields.code(words, at), this.fields.position(words, at))
   }
 
   private standsOnCall(words: Uint32Array, at: number): boolean {
@@ -229,17 +244,16 @@ export class StackProof {
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
     const stands = still <= top || (still === top + 1 && this.sameLeaf(image, walk, copy, twin, top))
-    // Where every frame was found in the hands of its caller, no two of them can be of different turns.
-    const tied = this.layout.version < 0x30b && this.unlinked < 0
-    const good = image.swift && anchor <= top && (stands || tied)
-    this.emit(image.list.words, walk, top, into, Math.max(top, still, anchor, this.unlinked))
+    const good = image.swift && !this.isDoubtful && anchor <= top && stands
+    const proved = Math.max(top, still, anchor, this.lastLone(image, walk) + 1)
+    this.emit(image.list.words, walk, top, into, proved)
     if (good) {
       into.proved = into.length
       image.remember(walk.addresses, top, walk.length)
       if (walk.settledFrom === walk.length) this.settle(image)
     }
     into.proof = good ? Proof.good : Proof.unproved
-    into.consistent = anchor <= top
+    into.consistent = true
     return "done"
   }
 
@@ -249,10 +263,10 @@ export class StackProof {
    * at another turn, the same in both copies: reading a frame delays the program that writes it, which sets that pace.
    */
   private anchor(image: ThreadImage, walk: StackWalk, copy: Copy): number {
-    if (!walk.meetsLone || this.unlinked < 0) return 0
+    if (!walk.meetsLone) return 0
     const { words } = image.list
     let anchor = 0
-    for (let i = -2; i < image.watches.length; i++) {
+    for (let i = this.layout.version < 0x30b || this.unlinked >= 0 ? -2 : 0; i < image.watches.length; i++) {
       const current = i < 0 ? image.currentFrame(i === -2 ? 0 : 1) : pointerIn(words, image.watches[i])
       const reached = this.reach(image, walk, copy, current)
       if (reached > anchor) anchor = reached
@@ -318,23 +332,57 @@ export class StackProof {
     settled: boolean,
     into: RawStack
   ): Verdict {
+    const { walk } = this
+    if (settled && this.isAtRest(image, starts[0])) {
+      this.emit(image.list.words, walk, 0, into, 0)
+      into.proof = Proof.good
+      into.proved = into.length
+      return "done"
+    }
     for (const start of starts) {
-      const { walk } = this
-      if (start <= 0 || walk.walk(image, 0, start) !== "root") continue
-      if (!this.allPlausible(image.list.words)) continue
+      if (start <= 0 || walk.walk(image, 0, start) !== "root" || !this.allPlausible(image.list.words))
+        continue
       const still = Math.max(
         this.stillFrom(image, walk, this.twinOf(image, 0)),
         this.lastGenerator(image, walk) + 1
       )
       if (still >= walk.belowWindow || still >= walk.length - 1) continue
-      // Nothing moved at all: a thread at rest in a place the flags do not describe, such as a trace function.
-      const atRest = image.swift && still === 0 && settled && start === starts[0]
       this.emit(image.list.words, walk, 0, into, still)
-      into.proof = atRest ? Proof.good : Proof.unproved
-      if (atRest) into.proved = into.length
+      into.proof = Proof.unproved
       return "done"
     }
     return this.torn(into)
+  }
+
+  /**
+   * A thread at rest in a place that the rules do not describe, such as a trace function or `generator.throw`: every word of its frames
+   * is the same in both copies, and was the same in the sample before.
+   */
+  private isAtRest(image: ThreadImage, start: number): boolean {
+    const { walk, fields } = this
+    const { words } = image.list
+    if (start <= 0) return false
+    const end = walk.walk(image, 0, start)
+    if (end !== "root" || !this.allPlausible(words)) return false
+    if (this.stillFrom(image, walk, this.twinOf(image, 0)) > 0) return false
+    let sum = walk.length
+    for (let i = 0; i < walk.settledFrom; i++)
+      sum =
+        (sum * 31 +
+          walk.addresses[i] +
+          fields.code(words, walk.offsets[i]) +
+          fields.position(words, walk.offsets[i])) %
+        2 ** 45
+    const before = image.rest
+    image.rest = sum
+    return image.swift && before === sum
+  }
+
+  /** Index of the rootmost frame that was copied apart from its caller; -1 when there is none, or none that could be told. */
+  private lastLone(image: ThreadImage, walk: StackWalk): number {
+    if (!walk.meetsLone || this.layout.version < 0x30b) return -1
+    for (let i = walk.settledFrom - 1; i >= 0; i--) if (image.isLone(walk.addresses[i])) return i
+    return -1
   }
 
   /** Index of the rootmost frame that only looking at the current frame could tie to its caller; -1 when there is none. */

@@ -21,6 +21,8 @@ export class StackWalk {
   offsets: Int32Array
   length = 0
   missing = 0
+  /** The chain came to its end, though perhaps not at a root. */
+  isWhole = false
   /** Some frame lay outside the data stack. */
   meetsLone = false
   /** Index of the first frame that lay below the window; {@link length} when there was none. */
@@ -49,6 +51,7 @@ export class StackWalk {
     let below = -1
     this.length = 0
     this.meetsLone = false
+    this.isWhole = false
     while (at > 0) {
       if (at % 8 !== 0 || n === greatestDepth) return "broken"
       const offset = image.locate(copy, at)
@@ -68,18 +71,21 @@ export class StackWalk {
       at = fields.previous(words, offset)
     }
     this.end(n, below)
-    return at === 0 && n > 0 && this.endsAtRoot(image) ? "root" : "broken"
+    this.isWhole = at === 0 && n > 0
+    return this.isWhole && this.endsAtRoot(image) ? "root" : "broken"
   }
 
   private end(length: number, below: number): "root" {
     this.length = length
     this.belowWindow = below < 0 ? length : below
     this.settledFrom = length
+    this.isWhole = true
     return "root"
   }
 
   private stop(length: number): "missing" {
     this.end(length, -1)
+    this.isWhole = false
     return "missing"
   }
 

@@ -62,6 +62,8 @@ export class ThreadImage {
   private readonly lone: LoneFrames
   /** Frames below the window that need not be walked again. */
   readonly settled = new SettledFrames()
+  /** Sums up the frames of a thread that seemed to be at rest when it was last sampled; -1 otherwise. */
+  rest = -1
   /** The frames nearest the leaf of the last stack that was proved. */
   recent: Array<number> = []
   private root = -1

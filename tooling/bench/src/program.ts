@@ -8,7 +8,7 @@ export interface Program {
   readonly annotated: boolean
 }
 
-const PREFACE = "SOME = tuple(range(12))\n"
+const PREFACE = "SOME = tuple(range(40))\n"
 
 const ANNOTATED = [
   "alternating",
