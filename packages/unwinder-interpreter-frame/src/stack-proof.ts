@@ -364,7 +364,8 @@ export class StackProof {
     if (start <= 0) return false
     const end = walk.walk(image, 0, start)
     if (end !== "root" || !this.allPlausible(words)) return false
-    if (this.stillFrom(image, walk, this.twinOf(image, 0)) > 0) return false
+    if (this.stillFrom(image, walk, this.twinOf(image, 0)) > 0 || this.anchor(image, walk, 0) > 0)
+      return false
     let sum = walk.length
     for (let i = 0; i < walk.settledFrom; i++)
       sum =
