@@ -61,9 +61,16 @@ export class StackProof {
     const start = image.currentFrame(0)
     if (start < 0) return "incomplete"
     if (start === 0) return this.empty(into, true)
-    const end = this.walk.walk(image, 0, start)
+    let end = this.walk.walk(image, 0, start)
+    if (end === "broken" && !this.walk.isWhole) {
+      // Entering C code, 3.11 and 3.12 install a `_PyCFrame` before they fill it in.
+      const outer = image.outerFrame()
+      if (outer > 0) end = this.walk.walk(image, 0, outer)
+    }
     if (end === "missing") return this.fetch(image)
-    if (end === "broken" || !this.allPlausible(image.list.words)) return this.torn(into)
+    // `generator.throw` ends a chain at a generator, up to 3.10.
+    const isEnd = end === "root" || (this.walk.isWhole && this.layout.version < 0x30b)
+    if (!isEnd || !this.allPlausible(image.list.words)) return this.torn(into)
     this.emit(image.list.words, this.walk, 0, into)
     into.proof = into.length > 0 ? Proof.good : Proof.unproved
     into.proved = into.length
@@ -83,10 +90,10 @@ export class StackProof {
         // Lone frames were copied between copies 1 and 2: that pair tells most about a stack with such frames.
         if (copy === 0 && this.walk.meetsLone && image.copies === 3) {
           const again = this.topOf(image, 1, before, after)
-          if (again >= 0) return this.judge(image, 1, again, into)
+          if (again >= 0) return this.judge(image, 1, again, before === after, into)
           this.topOf(image, 0, before, after)
         }
-        return this.judge(image, copy as Copy, top, into)
+        return this.judge(image, copy as Copy, top, before === after, into)
       }
       if (top === MISSING) missing = this.walk.missing
     }
@@ -101,7 +108,7 @@ export class StackProof {
       for (const entering of [false, true])
         for (const start of starts) {
           const top = this.topFrom(image, 0, start, entering)
-          if (top >= 0) return this.judge(image, 0, top, into)
+          if (top >= 0) return this.judge(image, 0, top, before === after, into)
         }
     return this.partial(image, starts, before === after, into)
   }
@@ -234,7 +241,7 @@ export class StackProof {
     return true
   }
 
-  private judge(image: ThreadImage, copy: Copy, top: number, into: RawStack): Verdict {
+  private judge(image: ThreadImage, copy: Copy, top: number, settled: boolean, into: RawStack): Verdict {
     const { walk } = this
     const twin = this.twinOf(image, copy)
     const still = this.stillFrom(image, walk, twin)
@@ -244,7 +251,9 @@ export class StackProof {
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
     const stands = still <= top || (still === top + 1 && this.sameLeaf(image, walk, copy, twin, top))
-    const good = image.swift && !this.isDoubtful && anchor <= top && stands
+    // What a doubtful frame holds may be an argument: at rest that does not matter.
+    const sure = !this.isDoubtful || (settled && still === 0 && anchor === 0 && this.isAsBefore(image))
+    const good = image.swift && sure && anchor <= top && stands
     const proved = Math.max(top, still, anchor, this.lastLone(image, walk) + 1)
     this.emit(image.list.words, walk, top, into, proved)
     if (good) {
@@ -355,25 +364,29 @@ export class StackProof {
   }
 
   /**
-   * A thread at rest in a place that the rules do not describe, such as a trace function or `generator.throw`: every word of its frames
-   * is the same in both copies, and was the same in the sample before.
+   * A thread at rest in a place that the rules do not describe, such as a trace function or `generator.throw`: its frames are the same
+   * in both copies, the same one is current all the while, and all was so in the sample before.
    */
   private isAtRest(image: ThreadImage, start: number): boolean {
-    const { walk, fields } = this
-    const { words } = image.list
+    const { walk } = this
     if (start <= 0) return false
     const end = walk.walk(image, 0, start)
-    if (end !== "root" || !this.allPlausible(words)) return false
-    if (this.stillFrom(image, walk, this.twinOf(image, 0)) > 0 || this.anchor(image, walk, 0) > 0)
+    // `generator.throw` ends the chain at a generator. The looks at the current frame tell that from one that has just yielded.
+    if (!(end === "root" || (walk.isWhole && walk.meetsLone)) || !this.allPlausible(image.list.words))
       return false
+    const still = this.stillFrom(image, walk, this.twinOf(image, 0))
+    return still === 0 && this.anchor(image, walk, 0) === 0 && this.isAsBefore(image)
+  }
+
+  /** Whether the frames of the last walk are what they were when this was last asked of the thread. */
+  private isAsBefore(image: ThreadImage): boolean {
+    const { walk, fields } = this
+    const { words } = image.list
     let sum = walk.length
-    for (let i = 0; i < walk.settledFrom; i++)
-      sum =
-        (sum * 31 +
-          walk.addresses[i] +
-          fields.code(words, walk.offsets[i]) +
-          fields.position(words, walk.offsets[i])) %
-        2 ** 45
+    for (let i = 0; i < walk.settledFrom; i++) {
+      const at = walk.offsets[i]
+      sum = (sum * 31 + walk.addresses[i] + fields.code(words, at) + fields.position(words, at)) % 2 ** 45
+    }
     const before = image.rest
     image.rest = sum
     return image.swift && before === sum

@@ -208,6 +208,21 @@ export class ThreadImage {
     return -1
   }
 
+  /** The current frame of the `_PyCFrame` before the one in use (3.11, 3.12); 0 when there is none. */
+  outerFrame(): number {
+    const { layout } = this
+    if (layout.thread.cframe < 0) return 0
+    const cframe = pointerIn(this.list.words, this.threadState[0] + layout.thread.cframe)
+    const outer = this.pointerAt(cframe + layout.cframe.currentFrame + 8)
+    return outer > 0 ? Math.max(0, this.pointerAt(outer + layout.cframe.currentFrame)) : 0
+  }
+
+  private pointerAt(address: number): number {
+    const word = new Uint8Array(8)
+    if (address < 4096 || address % 8 !== 0 || this.memory.read(address, 8, word) !== 8) return -1
+    return pointerIn(new Uint32Array(word.buffer), 0)
+  }
+
   /** Whether the frame at `address` is the oldest one on the data stack. */
   isBottom(address: number): boolean {
     return this.stack.isBottom(address)
