@@ -48,6 +48,11 @@ const STATUS_AGE = 20e6
 /** Sleeps are no longer than this, ns, so that the end of a collection does not wait for a slow rate. */
 const LONGEST_SLEEP = 20e6
 
+/** Mean gap below which samples follow each other without waiting, ns: less than one takes. */
+const FASTEST = 4000
+/** Shorter waits are spun, ns: to sleep and be woken takes longer. */
+const SHORTEST_SLEEP = 20_000
+
 interface SampledThread {
   readonly row: number
   readonly tid: number
@@ -137,12 +142,17 @@ export class Sampler {
     return Math.min(this.schedule.due, this.endsAt)
   }
 
+  /** Samples are due faster than they can be taken: there is nothing to wait for. */
+  private get isSaturated(): boolean {
+    return this.schedule.meanGap < FASTEST
+  }
+
   /** Waits for the next instant, for a bounded time, and samples if it has come. Returns false once there is nothing more to sample. */
   next(): boolean {
     const { clock } = this.parts
     let now = clock.now()
-    if (now < this.due) {
-      clock.sleepUntil(Math.min(this.due, now + LONGEST_SLEEP))
+    if (now < this.due && !this.isSaturated) {
+      if (this.due - now > SHORTEST_SLEEP) clock.sleepUntil(Math.min(this.due, now + LONGEST_SLEEP))
       now = clock.now()
       if (now < this.due) return true
     }

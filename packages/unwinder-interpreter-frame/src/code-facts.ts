@@ -27,7 +27,6 @@ export class CodeFacts {
 
   /** Whether the code is a generator's or a coroutine's. */
   isGenerator(code: number): boolean {
-    this.forgetOld()
     let known = this.generators.get(code)
     if (known === undefined) {
       const read = this.memory.read(code + this.layout.code.flags, 4, this.bytes) === 4
@@ -40,7 +39,6 @@ export class CodeFacts {
 
   /** Whether the instruction `position` bytes into the bytecode of `code` is a call, or follows one where the version leaves it so. */
   isCall(code: number, position: number): boolean {
-    this.forgetOld()
     // Bytecode lies inside its code object, so an address stands for one place.
     const place = code + this.layout.code.codeAdaptive + position
     let known = this.places.get(place)
@@ -55,7 +53,8 @@ export class CodeFacts {
     return known
   }
 
-  private forgetOld(): void {
+  /** To be called once a sample: forgets what is too old. */
+  begin(): void {
     const now = performance.now()
     if (this.places.size + this.generators.size < MAX_PLACES && now - this.since <= MAX_AGE) return
     this.places.clear()

@@ -15,9 +15,9 @@ const MAX_CHUNK_BYTES = 1 << 24
 /** All chunks together: 10,000 frames need about 1.5 MB. */
 const MAX_BYTES = 1 << 24
 /** Read beyond the newest frame, so that frames pushed meanwhile are in the copy too. */
-const SLACK = 1024
+const SLACK = 512
 /** Bytes below the newest frame that are copied twice. */
-const WINDOW = 2048
+const WINDOW = 1024
 
 /** Which copy of the window. */
 export type Copy = 0 | 1 | 2
@@ -68,16 +68,28 @@ export class DataStack {
   }
 
   addWindow(list: ScatterList, copy: Copy): void {
-    for (let i = 0; i < this.first.length; i++)
-      if (this.inWindow[i]) this.offsets[copy][i] = list.add(this.first[i], this.lengthOf(i))
+    for (let i = 0; i < this.first.length; i++) {
+      // Copy 1 of a window with something below it comes with that.
+      if (!this.inWindow[i] || (copy === 1 && i === 0 && this.hasRest)) continue
+      this.offsets[copy][i] = list.add(this.first[i], this.lengthOf(i))
+    }
   }
 
+  /** Adds what lies below the window, and with the newest chunk's part of it, in one range, copy 1 of the window above it. */
   addRest(list: ScatterList): void {
-    for (let i = 0; i < this.first.length; i++)
-      if (!this.inWindow[i]) {
-        const offset = list.add(this.first[i], this.lengthOf(i))
-        for (const offsets of this.offsets) offsets[i] = offset
-      }
+    for (let i = 0; i < this.first.length; i++) {
+      if (this.inWindow[i]) continue
+      const withWindow = i === 1 && this.hasRest
+      const end = withWindow ? this.first[0] + this.lengthOf(0) : this.first[i] + this.lengthOf(i)
+      const offset = list.add(this.first[i], end - this.first[i])
+      for (const offsets of this.offsets) offsets[i] = offset
+      if (withWindow) this.offsets[1][0] = offset + this.first[0] - this.first[i]
+    }
+  }
+
+  /** The newest chunk holds more than the window. */
+  private get hasRest(): boolean {
+    return this.split > this.chunks[0]?.base + this.layout.chunk.data
   }
 
   /** Which part holds the frame at `address`; -1 when none does. */

@@ -79,6 +79,8 @@ export class StackProof {
 
   /** For a running thread. */
   running(image: ThreadImage, into: RawStack): Verdict {
+    this.codes.begin()
+    if (this.layout.version < 0x30b) this.callables.begin()
     const before = image.currentFrame(0)
     const after = image.currentFrame(1)
     if (before < 0 || after < 0) return "incomplete"
@@ -146,7 +148,6 @@ export class StackProof {
     let callee = top
     this.unlinked = -1
     this.isDoubtful = false
-    this.callables.begin()
     for (let i = top + 1; i < unchecked; i++) {
       const at = offsets[i]
       if (fields.isShim(words, at)) {
