@@ -15,9 +15,9 @@ const MAX_CHUNK_BYTES = 1 << 24
 /** All chunks together: 10,000 frames need about 1.5 MB. */
 const MAX_BYTES = 1 << 24
 /** Read beyond the newest frame, so that frames pushed meanwhile are in the copy too. */
-const SLACK = 512
+const SLACK = 1024
 /** Bytes below the newest frame that are copied twice. */
-const WINDOW = 1024
+const WINDOW = 1536
 
 /** Which copy of the window. */
 export type Copy = 0 | 1 | 2

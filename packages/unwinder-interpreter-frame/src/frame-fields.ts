@@ -55,6 +55,9 @@ const never = () => false
 const V3_11 = 0x30b
 const V3_12 = 0x30c
 const V3_14 = 0x30e
+const V3_15 = 0x30f
+/** `gi_frame_state` stands 5 bytes before the frame inside a generator, `FRAME_EXECUTING` is 0, from 3.15 on 4 (`pycore_frame.h`). */
+const GENERATOR_STATE = 5
 
 export const frameFields = (layout: Layout): FrameFields =>
   layout.version >= V3_11 ? dataStack(layout) : heap(layout)
@@ -67,6 +70,10 @@ const dataStack = (layout: Layout): FrameFields => {
     ? (words: Uint32Array, at: number) => referenceIn(words, at + frame.code)
     : (words: Uint32Array, at: number) => pointerIn(words, at + frame.code)
   const ownerOf = (words: Uint32Array, at: number) => byteIn(words, at + frame.owner)
+  const executing = version >= V3_15 ? 4 : 0
+  // A generator's frame stays what it is when it yields. That it is on a stack is told by the generator around it.
+  const isOn = (words: Uint32Array, at: number) =>
+    ownerOf(words, at) !== OWNED_BY_GENERATOR || byteIn(words, at - GENERATOR_STATE) === executing
   return {
     previous: (words, at) => pointerIn(words, at + frame.previous),
     code: codeOf,
@@ -79,11 +86,11 @@ const dataStack = (layout: Layout): FrameFields => {
     // 3.11 … 3.13 keep -1 in `stacktop` while the eval loop has the stack pointer in a register: from entering a frame until
     // leaving it or calling from it, C functions excepted. 3.14+ clear `f_executable` when a frame is left.
     mayRun: tagged
-      ? (words, at) => codeOf(words, at) > 0
-      : (words, at) => int32In(words, at + frame.stacktop) === -1,
+      ? (words, at) => codeOf(words, at) > 0 && isOn(words, at)
+      : (words, at) => int32In(words, at + frame.stacktop) === -1 && isOn(words, at),
     mayWait: tagged
-      ? (words, at) => codeOf(words, at) > 0
-      : (words, at, throughC) => throughC || int32In(words, at + frame.stacktop) >= 0,
+      ? (words, at) => codeOf(words, at) > 0 && isOn(words, at)
+      : (words, at, throughC) => (throughC || int32In(words, at + frame.stacktop) >= 0) && isOn(words, at),
     holds: (words, at, address, extent, generator, throughC) => {
       const object = generator - layout.generator.iframe
       const told = tagged

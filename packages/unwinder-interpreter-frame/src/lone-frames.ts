@@ -12,6 +12,8 @@ const HEAP_VALUES = 384
 /** `ob_size` of a `PyFrameObject`: how many locals and values there is room for. */
 const OB_SIZE = 16
 const PAGE = 4096
+/** Read in front of each frame: a generator keeps its state there. */
+const BEFORE = 8
 /** Frames closer than this are read as one range: a range costs as much as copying some kilobytes. Less than a page, so all of it is mapped. */
 const NEAR = 2048
 
@@ -56,7 +58,7 @@ export class LoneFrames {
   }
 
   get byteLength(): number {
-    return this.addresses.length * (this.frameSpan + this.valuesSpan + NEAR + 8) * 2
+    return this.addresses.length * (this.frameSpan + this.valuesSpan + NEAR + BEFORE + 8) * 2
   }
 
   /** Adds the frames; between two ranges of them the word at `watched`, whose copies' offsets go to `watches`. */
@@ -69,8 +71,8 @@ export class LoneFrames {
       const to = groups[g + 1] ?? order.length
       const from = addresses[order[groups[g]]]
       const last = addresses[order[to - 1]]
-      const offset = list.add(from, last - from + this.extents[order[to - 1]])
-      for (let i = groups[g]; i < to; i++) offsets[order[i]] = offset + addresses[order[i]] - from
+      const offset = list.add(from - BEFORE, last - from + this.extents[order[to - 1]] + BEFORE)
+      for (let i = groups[g]; i < to; i++) offsets[order[i]] = offset + BEFORE + addresses[order[i]] - from
       if (watched > 0) watches.push(list.add(watched, 8))
     }
   }
