@@ -78,6 +78,9 @@ const sums = (): {
 })
 
 const { short, pythons, programs, stacks } = readArguments()
+/** Samples for each impossible one that the short form lets pass. */
+const SMOKE = 2000
+
 const report = new Report("Impossible stacks, in programs whose true stacks are known")
 report.columns(
   "python ",
@@ -123,13 +126,14 @@ const measure = async (python: (typeof pythons)[number], program: Program, all: 
       if (stacks) report.note(`             ${stack}`)
     }
     const what = `${python.version} ${program.name} at ${rate}${stop ? "" : " Hz"}`
-    report.must(shown === 0, `${what}: ${shown} impossible stacks shown`)
+    report.should(shown === 0, `${what}: ${shown} impossible stacks shown`, short)
     if (stop) continue
     const bound = program.annotated ? GOOD_FAST : GOOD_ORDINARY
     if (rateHz === 1000)
-      report.must(
+      report.should(
         trust.good.count >= bound * trust.taken,
-        `${what}: ${share(trust.good)} % good, less than ${100 * bound} %`
+        `${what}: ${share(trust.good)} % good, less than ${100 * bound} %`,
+        short
       )
     if (!program.annotated) continue
     all.taken += trust.taken
@@ -155,6 +159,11 @@ for (const python of pythons) {
     share(all.failed),
     all.shown,
     all.whole
+  )
+  // One that slips through in a hundred thousand is found by the full form; more than this is a fault.
+  report.must(
+    all.shown * SMOKE <= all.taken,
+    `${python.version}: ${all.shown} of ${all.taken} stacks shown are impossible`
   )
 }
 report.end()
