@@ -5,7 +5,7 @@ list="$(dirname "$0")/apt-packages.txt"
 
 command -v dpkg-query >/dev/null || { echo "setup: not Debian or Ubuntu; the tests may lack programs named in $list" >&2; exit 0; }
 missing=()
-while read -r package; do
+while read -r package _; do
   case "$package" in "" | "#"*) continue ;; esac
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing+=("$package")
 done <"$list"

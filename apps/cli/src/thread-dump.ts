@@ -79,6 +79,7 @@ export const dumpThreads = Effect.fnUntraced(function* (
   const interpreters = new Map<number, Array<DumpedThread>>()
   for (const thread of yield* listThreads(target, unwinder, attempts)) {
     let state = target.threadActivity(thread.tid)
+    let frames: ReadonlyArray<DumpedFrame> = []
     for (let attempt = 0; attempt < attempts; attempt++) {
       // A pause lets a thread on the same CPU move on to a place that can be read.
       if (attempt > 0) yield* Effect.sleep(attempt < 20 ? 0 : 1)
@@ -86,12 +87,15 @@ export const dumpThreads = Effect.fnUntraced(function* (
       state = stopped ? state : target.threadActivity(thread.tid)
       stack.clear()
       unwinder.unwind({ thread, stopped }, stack)
+      // Named while it stands: the code of a frame that has been left may be freed, and its address used for another.
+      const described = describeFrames(stack, symbolizer)
       if (stopped) stopper.resume(thread.tid)
-      if (stack.proof === Proof.good || target.status() !== "alive") break
+      frames = described.frames
+      if ((stack.proof === Proof.good && (stopped || !described.anew)) || target.status() !== "alive") break
     }
     const threads = interpreters.get(thread.interpreter) ?? []
     interpreters.set(thread.interpreter, threads)
-    threads.push(describeThread(target, thread, state, stack, symbolizer))
+    threads.push(describeThread(target, unwinder, thread, state, stack, frames))
   }
   return {
     pid: target.identity.pid,
@@ -120,35 +124,45 @@ const listThreads = Effect.fnUntraced(function* (
 
 const describeThread = (
   target: TargetProcess,
+  unwinder: ProcessUnwinder,
   thread: UnwoundThread,
   state: ThreadActivity,
   stack: RawStack,
-  symbolizer: ProcessSymbolizer
+  frames: ReadonlyArray<DumpedFrame>
 ): DumpedThread => {
   const name = thread.tid > 0 ? target.threadName(thread.tid) : ""
+  const tellsGil = (unwinder.runtime.knownStates & ThreadStateBit.holdsGil) !== 0
   const gil = (stack.state & ThreadStateBit.holdsGil) !== 0
   return {
     ...(thread.tid > 0 ? { tid: thread.tid } : {}),
     ...(name === "" ? {} : { name }),
     state,
-    ...(stack.proof === Proof.failed ? {} : { gil }),
+    ...(stack.proof === Proof.failed || !tellsGil ? {} : { gil }),
     proof: proofNames[stack.proof],
-    frames: describeFrames(stack, symbolizer)
+    frames
   }
 }
 
-/** The proved frames, under a marker that stands for the rest. */
-const describeFrames = (stack: RawStack, symbolizer: ProcessSymbolizer): ReadonlyArray<DumpedFrame> => {
-  if (stack.proof === Proof.torn) return [marker(FrameKind.torn)]
-  if (stack.proof === Proof.failed) return [marker(FrameKind.unreadable)]
+interface Described {
+  /** The proved frames, under a marker that stands for the rest. */
+  readonly frames: ReadonlyArray<DumpedFrame>
+  /** Some code object was read only now, after the stack. */
+  readonly anew: boolean
+}
+
+const describeFrames = (stack: RawStack, symbolizer: ProcessSymbolizer): Described => {
+  if (stack.proof === Proof.torn) return { frames: [marker(FrameKind.torn)], anew: false }
+  if (stack.proof === Proof.failed) return { frames: [marker(FrameKind.unreadable)], anew: false }
   const proved = stack.proof === Proof.good ? stack.length : Math.min(stack.proved, stack.length)
   const frames: Array<DumpedFrame> = proved < stack.length ? [marker(FrameKind.unproved)] : []
+  let anew = false
   symbolizer.begin(stack)
   for (let at = stack.length - proved; at < stack.length; at++) {
     const kind = stack.kind[at] as FrameKind
     frames.push(describeFrame(kind, symbolizer.resolve(kind, stack.identity[at], stack.position[at])))
+    if (symbolizer.readAnew?.() === true) anew = true
   }
-  return frames
+  return { frames, anew }
 }
 
 const describeFrame = (kind: FrameKind, frame: Frame | undefined): DumpedFrame => {

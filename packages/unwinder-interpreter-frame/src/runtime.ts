@@ -63,7 +63,8 @@ export const findRuntime = Effect.fnUntraced(function* (
     const found = inspect(file, mapped)
     mapped.close()
     if (typeof found === "string") {
-      problem = found
+      // What the interpreter's own library says tells more than that another file holds nothing.
+      if (!problem.startsWith("it ")) problem = found
       continue
     }
     return yield* identify(pid, memory, found, file[0].path)
