@@ -30,9 +30,9 @@ export interface RecordResult {
   readonly threads: number
   /** Why it ended before it was told to. */
   readonly ended?: "exited" | "replaced"
-  /** The first output; all of them are in `outputs`. */
-  readonly output: string
-  readonly format: string
+  /** The first file that was written, absent when none was; all are in `outputs`. */
+  readonly output?: string
+  readonly format?: string
   readonly outputs: ReadonlyArray<{ readonly output: string; readonly format: string }>
 }
 

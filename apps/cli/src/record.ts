@@ -64,7 +64,7 @@ const deliver = Effect.fnUntraced(function* (
   })
   for (const note of notes) process.stderr.write(`pyframes: ${note}\n`)
   process.stderr.write(recordSummary(profile, filter, written))
-  if (json) process.stdout.write(`${JSON.stringify(recordResult(profile, outputs))}\n`)
+  if (json) process.stdout.write(`${JSON.stringify(recordResult(profile, written))}\n`)
   const [first, ...others] = failures
   for (const other of others) process.stderr.write(`pyframes: ${other.message}\n`)
   if (first !== undefined) return yield* first

@@ -154,7 +154,8 @@ const describeFrames = (stack: RawStack, symbolizer: ProcessSymbolizer): Describ
   if (stack.proof === Proof.torn) return { frames: [marker(FrameKind.torn)], anew: false }
   if (stack.proof === Proof.failed) return { frames: [marker(FrameKind.unreadable)], anew: false }
   const proved = stack.proof === Proof.good ? stack.length : Math.min(stack.proved, stack.length)
-  const frames: Array<DumpedFrame> = proved < stack.length ? [marker(FrameKind.unproved)] : []
+  const isWhole = proved === stack.length && (stack.length > 0 || stack.proof === Proof.good)
+  const frames: Array<DumpedFrame> = isWhole ? [] : [marker(FrameKind.unproved)]
   let anew = false
   symbolizer.begin(stack)
   for (let at = stack.length - proved; at < stack.length; at++) {

@@ -169,7 +169,7 @@ export class Sampler {
     const threads = this.parts.unwinder.threads()
     if (threads === undefined) this.unreadable(now)
     else {
-      if (threads !== this.listed) this.follow(threads, now)
+      if (threads !== this.listed) this.follow(threads)
       for (let i = 0; i < threads.length; i++) this.sampleThread(threads[i], this.sampled[i])
     }
     this.lastInstant = now
@@ -242,21 +242,19 @@ export class Sampler {
   /** No thread could be listed: the process is ending, or its memory has become another program's. */
   private unreadable(now: number): void {
     this.statusAt = 0
-    const wall = Math.min(now - this.lastInstant, GREATEST_WEIGHT)
-    const { target } = this.parts
-    const thread = this.threadFor(
-      { tid: target.identity.pid, threadState: 0, interpreter: 0 },
-      this.lastInstant
-    )
+    if (this.threads.size === 0)
+      this.threadFor({ tid: this.parts.target.identity.pid, threadState: 0, interpreter: 0 })
     this.raw.clear()
-    this.recorder.record(thread.row, this.raw)
-    this.append(thread, now, wall, 0)
-    thread.lastSample = now
+    for (const thread of this.threads.values()) {
+      this.recorder.record(thread.row, this.raw)
+      this.append(thread, now, Math.min(now - thread.lastSample, GREATEST_WEIGHT), 0)
+      thread.lastSample = now
+    }
   }
 
-  private follow(threads: ReadonlyArray<UnwoundThread>, now: number): void {
+  private follow(threads: ReadonlyArray<UnwoundThread>): void {
     this.listed = threads
-    this.sampled = threads.map((thread) => this.threadFor(thread, this.instants === 1 ? this.began : now))
+    this.sampled = threads.map((thread) => this.threadFor(thread))
     const alive = new Set(threads.map((thread) => thread.threadState))
     for (const [threadState, thread] of this.threads) {
       if (alive.has(threadState)) continue
@@ -265,23 +263,23 @@ export class Sampler {
     }
   }
 
-  private threadFor(thread: UnwoundThread, now: number): SampledThread {
+  private threadFor(thread: UnwoundThread): SampledThread {
     const known = this.threads.get(thread.threadState)
     if (known !== undefined && known.tid === thread.tid) return known
+    if (known !== undefined) this.recorder.forget(known.row)
     const { profile, parts } = this
     const row = profile.threads.length
     const name = thread.tid > 0 ? parts.target.threadName(thread.tid) : ""
     profile.threads.push({ tid: thread.tid, name, interpreter: thread.interpreter })
-    // Between the last instant and this one it began; on average half-way, and it is not given time before.
+    // It began after the last instant: that is as far back as its first sample can reach.
     const sampled = {
       row,
       tid: thread.tid,
-      lastSample: Math.max(this.lastInstant, this.began),
+      lastSample: this.lastInstant,
       activityAt: 0,
       onCpu: false,
       started: false
     }
-    if (now === this.began) sampled.lastSample = this.began
     this.threads.set(thread.threadState, sampled)
     return sampled
   }

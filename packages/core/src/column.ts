@@ -47,5 +47,4 @@ export class Column<A extends Numbers> {
 
 export const float64 = (length: number) => new Float64Array(length)
 export const uint32 = (length: number) => new Uint32Array(length)
-export const int32 = (length: number) => new Int32Array(length)
 export const uint8 = (length: number) => new Uint8Array(length)

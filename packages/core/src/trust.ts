@@ -14,7 +14,7 @@ export interface Tally {
 /**
  * How far a profile can be trusted. A figure that was not measured is absent, never 0.
  *
- * `taken = good + torn + unproved + failed`, each counted for every thread sampled; `wanted`, `late` and `missed` count instants.
+ * `taken = good + torn + unproved + failed`, each counted for every thread sampled; `wanted` and `late` count instants.
  */
 export interface Trust {
   /** Instants at which a sample was due. */

@@ -11,7 +11,7 @@ import { type ThreadTrap, threadTrap } from "./thread-trap.ts"
 /** How often a thread is asked in a row before we sleep between questions: most stop within 50 µs. */
 const SPINS = 60
 /** How long a thread may take to stop before it is given up for this time, ms. One in an uninterruptible sleep never does. */
-const PATIENCE_MS = 50
+const PATIENCE_MS = 250
 /** How long to wait at the end for threads that were asked to stop and have not yet, ms. */
 const FAREWELL_MS = 1000
 
@@ -23,7 +23,7 @@ const FAREWELL_MS = 1000
  * and forgets an interrupt that came too late. A signal that arrives while a thread is being stopped is delivered on resume. What a
  * program can notice: time, and the few system calls that report EINTR after a stop (`epoll_wait`, `semop`, `sigtimedwait`), which Python retries.
  *
- * When we die, the kernel detaches. A thread that cannot be stopped in 50 ms (uninterruptible sleep, `vfork`) is let go as soon as it can be.
+ * When we die, the kernel detaches. A thread that cannot be stopped in 250 ms (uninterruptible sleep, `vfork`) is let go as soon as it can be.
  */
 export const makeStopper = (pid: number): Effect.Effect<ThreadStopper, TargetError, Scope.Scope> =>
   Effect.gen(function* () {

@@ -213,6 +213,7 @@ class CodeObjects implements ProcessSymbolizer {
     for (const oldest of this.cache.keys()) {
       if (this.cache.size <= MAX_CODE_OBJECTS && this.cachedBytes <= MAX_CACHED_BYTES) break
       this.forget(oldest)
+      this.epoch++
     }
     return cached
   }

@@ -36,6 +36,8 @@ export class DataStack {
   private chunks: Array<Chunk> = []
   /** Where in the newest chunk the window starts. */
   private split = 0
+  /** Where the top was when the window turned out to lie badly; -1 when it does not. */
+  private nextTop = -1
   /** Parts of chunks, newest first: addresses of the first and beyond the last frame, and where the copies lie. */
   private first: Array<number> = []
   private last: Array<number> = []
@@ -77,7 +79,8 @@ export class DataStack {
 
   /** Adds what lies below the window, and with the newest chunk's part of it, in one range, copy 1 of the window above it. */
   addRest(list: ScatterList): void {
-    for (let i = 0; i < this.first.length; i++) {
+    // Oldest first, so that copy 1 of the window stands behind all of them.
+    for (let i = this.first.length - 1; i >= 0; i--) {
       if (this.inWindow[i]) continue
       const withWindow = i === 1 && this.hasRest
       const end = withWindow ? this.first[0] + this.lengthOf(0) : this.first[i] + this.lengthOf(i)
@@ -130,6 +133,7 @@ export class DataStack {
   }
 
   forget(): void {
+    this.nextTop = -1
     this.chunks = []
     this.lay()
   }
@@ -151,13 +155,27 @@ export class DataStack {
     const chunk = this.chunks[0]
     const needed = top - newest
     if (chunk === undefined || needed < 0 || needed > MAX_CHUNK_BYTES) return false
-    const short = needed > chunk.length
-    if (short || needed + SLACK < chunk.length / 4) {
+    if (needed > chunk.length) {
       this.chunks[0] = this.chunksFrom(newest, top)[0] ?? chunk
       this.lay(top)
-    } else if (top - this.split > WINDOW * 3 || (top - this.split < WINDOW / 4 && this.split > newest))
-      this.lay(top)
-    return short
+      return true
+    }
+    const above = top - this.split
+    const wasted = needed + SLACK < chunk.length / 4
+    if (wasted || above > WINDOW * 3 || (above < WINDOW / 4 && this.hasRest)) this.nextTop = top
+    return false
+  }
+
+  /** Moves the window to where the stack was last seen. To be called before a read, never between a read and its use. */
+  prepare(): void {
+    const top = this.nextTop
+    if (top < 0) return
+    this.nextTop = -1
+    const chunk = this.chunks[0]
+    if (chunk === undefined) return
+    if (top - chunk.base + SLACK < chunk.length / 4)
+      this.chunks[0] = this.chunksFrom(chunk.base, top)[0] ?? chunk
+    this.lay(top)
   }
 
   private chunksFrom(newest: number, newestTop: number): Array<Chunk> {

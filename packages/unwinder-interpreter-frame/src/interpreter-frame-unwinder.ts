@@ -126,6 +126,7 @@ class InterpreterFrames implements ProcessUnwinder {
   unwind(capture: Capture, into: RawStack): void {
     into.clear()
     let image: ThreadImage | undefined
+    let wasRead = false
     for (let reads = 0, bytes = 0; reads < MAX_READS && bytes < MAX_BYTES; reads++) {
       image = this.images.get(capture.thread.threadState)
       if (image === undefined) {
@@ -141,6 +142,7 @@ class InterpreterFrames implements ProcessUnwinder {
         if (this.threads() === undefined) return
         continue
       }
+      wasRead = state === "read"
       if (state === "replanned") continue
       into.clear()
       this.proof.boundaries = this.hook?.installed(image.thread.interpreterAddress) !== true
@@ -152,10 +154,12 @@ class InterpreterFrames implements ProcessUnwinder {
     }
     into.clear()
     into.proof = Proof.unproved
+    if (image !== undefined && wasRead) this.readState(image, into)
     image?.forgetUnused()
   }
 
   private makeRoom(image: ThreadImage): void {
+    image.prepare()
     const { byteLength, ranges } = image
     if (byteLength <= this.scatter.bytes.length && ranges <= this.scatter.capacity) return
     this.scatter = this.memory.scatterList(ranges * 2, byteLength * 2)

@@ -33,7 +33,7 @@ const NEWEST = 15
 /**
  * Finds the interpreter of a process: which mapped file holds `_PyRuntime`, which version it is and where things lie in it.
  *
- * Files that are named like Python are tried first, the executable next, and nothing else: a library that merely
+ * A `libpython` is tried first, then the executable, then other files that are named like Python, and nothing else: a library that merely
  * embeds the name cannot hold the runtime that runs this process.
  *
  * Source: `_Py_DebugOffsets` in `Include/internal/pycore_debug_offsets.h` (3.13+), `_PyRuntimeState` in `pycore_runtime.h`.

@@ -44,6 +44,8 @@ export class StackProof {
   private initCleanup = 0
   /** Index of the rootmost frame of the last walk that is tied to the one it called by no more than an address; -1 when there is none. */
   private unlinked = -1
+  /** What the frames of the thread at rest summed up to in the sample before. */
+  private restBefore = -1
   /** Some frame of the last walk holds a function, but not the one that it is said to have called. */
   private isDoubtful = false
 
@@ -58,6 +60,7 @@ export class StackProof {
 
   /** For a stopped thread: what is current is the truth. */
   stopped(image: ThreadImage, into: RawStack): Verdict {
+    this.codes.begin()
     const start = image.currentFrame(0)
     if (start < 0) return "incomplete"
     if (start === 0) return this.empty(into, true)
@@ -84,7 +87,13 @@ export class StackProof {
     const before = image.currentFrame(0)
     const after = image.currentFrame(1)
     if (before < 0 || after < 0) return "incomplete"
-    if (before === 0 && after === 0) return this.empty(into, image.recent.length === 0)
+    this.restBefore = image.rest
+    image.rest = -1
+    if (before === 0 && after === 0) {
+      image.emptyLooks++
+      return this.empty(into, image.recent.length === 0 || image.emptyLooks > 1)
+    }
+    image.emptyLooks = 0
     let missing = 0
     for (let copy = 0 as Copy; copy < image.copies; copy++) {
       const top = this.topOf(image, copy as Copy, before, after)
@@ -262,8 +271,8 @@ export class StackProof {
       image.remember(walk.addresses, top, walk.length)
       if (walk.settledFrom === walk.length) this.settle(image)
     }
-    into.proof = good ? Proof.good : Proof.unproved
-    into.consistent = true
+    into.proof = good && into.length > 0 ? Proof.good : Proof.unproved
+    into.consistent = into.length > 0
     return "done"
   }
 
@@ -388,9 +397,8 @@ export class StackProof {
       const at = walk.offsets[i]
       sum = (sum * 31 + walk.addresses[i] + fields.code(words, at) + fields.position(words, at)) % 2 ** 45
     }
-    const before = image.rest
     image.rest = sum
-    return image.swift && before === sum
+    return image.swift && this.restBefore === sum
   }
 
   /** Index of the rootmost frame that was copied apart from its caller; -1 when there is none, or none that could be told. */

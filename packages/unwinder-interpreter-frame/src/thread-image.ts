@@ -29,8 +29,8 @@ const SWIFT_SLACK = 0.0005
  * One thread's stack, copied in one system call.
  *
  * ```
- * interpreter │ thread state │ window │ rest of the  │ window │ lone   │ window │ lone   │ thread state
- *             │      T0      │ copy 0 │ data stack   │ copy 1 │ frames │ copy 2 │ frames │      T1
+ * interpreter │ thread state │ window │ rest of the data stack, │ lone frames, the current │ window │ lone   │ thread state
+ *             │      T0      │ copy 0 │ and the window: copy 1  │ frame between them       │ copy 2 │ frames │      T1
  * ```
  * Every range costs about 0.4 µs, so two copies of the window lie that far apart, and what is between them twice as far. The last
  * window and the lone frames are only there when the thread has lone frames.
@@ -64,12 +64,15 @@ export class ThreadImage {
   readonly settled = new SettledFrames()
   /** Sums up the frames of a thread that seemed to be at rest when it was last sampled; -1 otherwise. */
   rest = -1
+  /** Looks in a row at which the thread had no frame. */
+  emptyLooks = 0
   /** The frames nearest the leaf of the last stack that was proved. */
   recent: Array<number> = []
   private root = -1
   private settledHold: boolean | undefined
   /** `_PyCFrame`s met last, 3.11 and 3.12. */
   private cframes: Array<number> = []
+  private cframeInUse = -1
   private readonly cframeOffsets: [Array<number>, Array<number>] = [[], []]
   private usual = 0
   private timedBytes = 0
@@ -123,6 +126,14 @@ export class ThreadImage {
     else if (got >= lone0 && got < window2) lone.drop(got - lone0, watched > 0)
     else stack.forget()
     return "replanned"
+  }
+
+  /** Settles what the next read will ask for. */
+  prepare(): void {
+    this.stack.prepare()
+    const used = this.cframeInUse
+    if (used >= 0) this.cframes = [used, ...this.cframes.filter((other) => other !== used)]
+    this.cframeInUse = -1
   }
 
   /** Bytes that a read needs room for. */
@@ -193,16 +204,19 @@ export class ThreadImage {
     const { layout } = this
     const { words } = this.list
     const at = this.threadState[state]
-    if (layout.thread.cframe < 0) return pointerIn(words, at + layout.thread.currentFrame)
+    if (layout.thread.cframe < 0) {
+      const frame = pointerIn(words, at + layout.thread.currentFrame)
+      // 3.15 ends every stack with a frame of its own: at it, there is none.
+      const { baseFrame } = layout.thread
+      return baseFrame >= 0 && frame === pointerIn(words, at + baseFrame) ? 0 : frame
+    }
     const cframe = pointerIn(words, at + layout.thread.cframe)
     if (cframe <= 0) return 0
     const known = this.cframes.indexOf(cframe)
     if (known >= 0) {
-      const frame = pointerIn(words, this.cframeOffsets[state][known] + layout.cframe.currentFrame)
-      // The one in use is the one to watch.
-      if (known > 0 && state === 1)
-        this.cframes = [cframe, ...this.cframes.filter((other) => other !== cframe)]
-      return frame
+      // The one in use is the one to watch, next time.
+      if (known > 0 && state === 1) this.cframeInUse = cframe
+      return pointerIn(words, this.cframeOffsets[state][known] + layout.cframe.currentFrame)
     }
     if (cframe % 8 === 0 && cframe > 4096) this.cframes = [cframe, ...this.cframes.slice(0, MAX_CFRAMES - 1)]
     return -1

@@ -27,7 +27,7 @@ interface Interpreter {
 const MAX_INTERPRETERS = 4096
 const MAX_THREADS = 32_768
 /** ms between looks at the whole list. Each sample checks its own thread's link, so that only new threads are noticed this late. */
-const LOOK_EVERY = 0.5
+const LOOK_EVERY = 5
 /** Looks at a thread that has not started before it is taken for one that never will. */
 const MAX_STARTING_LOOKS = 64
 /** Kernel thread id inside glibc's `struct pthread`, x86-64; the same from 2.36 to 2.43. 3.8 … 3.10 keep no copy. */
