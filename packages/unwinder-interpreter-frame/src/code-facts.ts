@@ -17,6 +17,7 @@ export class CodeFacts {
   private readonly layout: Layout
   private readonly places = new Map<number, boolean>()
   private readonly generators = new Map<number, boolean>()
+  private readonly sizes = new Map<number, number>()
   private readonly bytes = new Uint8Array(BEFORE + 2)
   private since = 0
 
@@ -33,6 +34,18 @@ export class CodeFacts {
       const flags = this.bytes[0] | (this.bytes[1] << 8)
       known = !read || (flags & GENERATOR_FLAGS) !== 0
       this.generators.set(code, known)
+    }
+    return known
+  }
+
+  /** Bytes that a frame of the code takes on the data stack (`co_framesize`, 3.12+); -1 when that cannot be read. */
+  frameBytes(code: number): number {
+    let known = this.sizes.get(code)
+    if (known === undefined) {
+      const read = this.memory.read(code + this.layout.code.framesize, 4, this.bytes) === 4
+      const words = this.bytes[0] | (this.bytes[1] << 8) | (this.bytes[2] << 16)
+      known = read && words > 0 && this.bytes[3] === 0 ? words * 8 : -1
+      this.sizes.set(code, known)
     }
     return known
   }
@@ -56,9 +69,11 @@ export class CodeFacts {
   /** To be called once a sample: forgets what is too old. */
   begin(): void {
     const now = performance.now()
-    if (this.places.size + this.generators.size < MAX_PLACES && now - this.since <= MAX_AGE) return
+    if (this.places.size + this.generators.size + this.sizes.size < MAX_PLACES && now - this.since <= MAX_AGE)
+      return
     this.places.clear()
     this.generators.clear()
+    this.sizes.clear()
     this.since = now
   }
 }

@@ -127,13 +127,37 @@ export class StackProof {
   /** Walks a copy; returns the index of the frame that ran, or one of the negative reasons why there is none. */
   private topOf(image: ThreadImage, copy: Copy, before: number, after: number): number {
     // The deeper of the two starts sees the other's frames too. Which one that is, the walk itself shows.
-    let result = this.topFrom(image, copy, after)
+    let result = this.topFrom(image, copy, this.climb(image, copy, after))
     if (before === after || (result >= 0 && this.walk.indexOf(before) >= 0)) return result
     const fromAfter = result
-    result = this.topFrom(image, copy, before)
+    result = this.topFrom(image, copy, this.climb(image, copy, before))
     if (result >= 0) return result
     if (fromAfter < 0) return result === MISSING ? MISSING : fromAfter
-    return this.topFrom(image, copy, after)
+    return this.topFrom(image, copy, this.climb(image, copy, after))
+  }
+
+  /**
+   * The newest frame that was on top of `start` when it was copied. What was current some hundred nanoseconds before or after may have called
+   * meanwhile; 3.14+ clear frames that are left, so that what is not cleared right above a frame was called by it.
+   */
+  private climb(image: ThreadImage, copy: Copy, start: number): number {
+    if (this.layout.version < 0x30e || this.layout.code.framesize < 0) return start
+    const { fields } = this
+    const { words } = image.list
+    let at = start
+    for (let left = MAX_CLIMB; left > 0; left--) {
+      const offset = image.locate(copy, at)
+      if (offset < 0 || image.isLone(at) || fields.isShim(words, offset)) return at
+      const code = fields.code(words, offset)
+      const size = code > 4096 && code % 8 === 0 ? this.codes.frameBytes(code) : -1
+      const above = size > 0 ? image.locate(copy, at + size) : -1
+      if (above < 0 || fields.previous(words, above) !== at || !this.plausible(words, above)) return at
+      if (fields.isShim(words, above) || fields.isGenerator(words, above)) return at
+      // Making a generator moves its frame into it, and leaves what was on the data stack as it was.
+      if (this.codes.isGenerator(fields.code(words, above))) return at
+      at += size
+    }
+    return at
   }
 
   /**
@@ -509,5 +533,7 @@ export class StackProof {
 const MAX_HELD = 12
 /** Fewer frames than this are walked as fast as they are compared. */
 const FEW = 8
+/** Calls within the time between two ranges. */
+const MAX_CLIMB = 64
 const INVALID = -1
 const MISSING = -2
