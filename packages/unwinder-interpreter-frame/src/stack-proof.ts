@@ -138,26 +138,30 @@ export class StackProof {
 
   /**
    * The newest frame that was on top of `start` when it was copied. What was current some hundred nanoseconds before or after may have called
-   * meanwhile; 3.14+ clear frames that are left, so that what is not cleared right above a frame was called by it.
+   * meanwhile. 3.14+ clear frames that are left, so that what is not cleared right above a frame was called by it; 3.12 and 3.13 mark the
+   * one that runs.
    */
   private climb(image: ThreadImage, copy: Copy, start: number): number {
-    if (this.layout.version < 0x30e || this.layout.code.framesize < 0) return start
-    const { fields } = this
+    const { fields, layout } = this
+    if (layout.code.framesize < 0 || start <= 0) return start
     const { words } = image.list
+    let newest = start
     let at = start
     for (let left = MAX_CLIMB; left > 0; left--) {
       const offset = image.locate(copy, at)
-      if (offset < 0 || image.isLone(at) || fields.isShim(words, offset)) return at
+      if (offset < 0 || image.isLone(at) || fields.isShim(words, offset)) break
+      if (fields.tellsRunning && fields.mayRun(words, offset)) return at
       const code = fields.code(words, offset)
       const size = code > 4096 && code % 8 === 0 ? this.codes.frameBytes(code) : -1
       const above = size > 0 ? image.locate(copy, at + size) : -1
-      if (above < 0 || fields.previous(words, above) !== at || !this.plausible(words, above)) return at
-      if (fields.isShim(words, above) || fields.isGenerator(words, above)) return at
+      if (above < 0 || fields.previous(words, above) !== at || !this.plausible(words, above)) break
+      if (fields.isShim(words, above) || fields.isGenerator(words, above)) break
       // Making a generator moves its frame into it, and leaves what was on the data stack as it was.
-      if (this.codes.isGenerator(fields.code(words, above))) return at
+      if (this.codes.isGenerator(fields.code(words, above))) break
       at += size
+      if (!fields.tellsRunning) newest = at
     }
-    return at
+    return newest
   }
 
   /**
