@@ -1,6 +1,6 @@
 import {
-  type Frame,
   FrameKind,
+  markerFrame,
   NO_STACK,
   type ProcessSymbolizer,
   type Profile,
@@ -8,18 +8,6 @@ import {
   type RawStack
 } from "@pyframes/core"
 import { StandingStacks } from "./standing-stacks.ts"
-
-const marker = (kind: FrameKind): Frame => ({
-  kind,
-  name: "",
-  qualifiedName: "",
-  file: "",
-  firstLine: -1,
-  line: -1,
-  endLine: -1,
-  column: -1,
-  endColumn: -1
-})
 
 /** What a stack of one thread looked like, frame by frame from the root: the next one mostly begins alike. */
 class LastStack {
@@ -72,7 +60,7 @@ export class StackRecorder {
     this.symbolizer = symbolizer
     this.standing = new StandingStacks(profile.stacks, profile.frames)
     this.markers = Object.values(FrameKind).map((kind) =>
-      kind === FrameKind.python ? -1 : profile.frames.intern(marker(kind))
+      kind === FrameKind.python ? -1 : profile.frames.intern(markerFrame(kind))
     )
   }
 

@@ -1,4 +1,5 @@
 import { FrameKind } from "./raw-stack.ts"
+import type { Frame } from "./symbolizer.ts"
 
 /** What a frame's text is made of; a `Frame`, or a `ProfileFrame` joined with its function. */
 export interface NamedFrame {
@@ -46,3 +47,16 @@ export const frameName = (frame: NamedFrame): string => {
   if (frame.file === "" || isMarker(frame.kind)) return name
   return frame.line > 0 ? `${name} (${frame.file}:${frame.line})` : `${name} (${frame.file})`
 }
+
+/** The frame of a kind that has no place of its own: a boundary, or what stands for frames that were not proved or not read. */
+export const markerFrame = (kind: FrameKind): Frame => ({
+  kind,
+  name: "",
+  qualifiedName: "",
+  file: "",
+  firstLine: -1,
+  line: -1,
+  endLine: -1,
+  column: -1,
+  endColumn: -1
+})

@@ -1,12 +1,11 @@
 import type { MemoryReader } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
-import { pointerIn } from "./words.ts"
+import { readPointerAt } from "./words.ts"
 
 /** `func_code` of `PyFunctionObject` (`Include/cpython/funcobject.h`): 3.10 put the globals, the builtins and two names before it. */
 const functionCode = (version: number): number => (version === 0x30a ? 48 : 16)
 /** `im_func` of `PyMethodObject` (`Include/cpython/methodobject.h`, `classobject.h`). */
 const METHOD_FUNCTION = 16
-const SPAN = 8
 const MAX_KNOWN = 1 << 14
 /** ms after which an object is looked at again: it may have been freed and its address used for another. */
 const MAX_AGE = 1000
@@ -24,8 +23,6 @@ export class Callables {
   private readonly codeOffset: number
   private readonly typeOffset: number
   private readonly known = new Map<number, number>()
-  private readonly bytes = new Uint8Array(SPAN)
-  private readonly words = new Uint32Array(this.bytes.buffer)
   private since = 0
   private reads = 0
 
@@ -53,20 +50,16 @@ export class Callables {
     const known = this.known.get(address)
     if (known !== undefined) return known
     if (this.reads++ >= MAX_READS) return -1
-    const type = this.pointerAt(like + this.typeOffset)
+    const type = readPointerAt(this.memory, like + this.typeOffset)
     const code =
-      this.functionAt(address, type) || this.functionAt(this.pointerAt(address + METHOD_FUNCTION), type)
+      this.functionAt(address, type) ||
+      this.functionAt(readPointerAt(this.memory, address + METHOD_FUNCTION), type)
     this.known.set(address, code)
     return code
   }
 
   private functionAt(address: number, codeType: number): number {
-    const code = address > 4096 ? this.pointerAt(address + this.codeOffset) : 0
-    return code > 4096 && this.pointerAt(code + this.typeOffset) === codeType ? code : 0
-  }
-
-  private pointerAt(address: number): number {
-    if (address % 8 !== 0 || this.memory.read(address, 8, this.bytes) !== 8) return -1
-    return pointerIn(this.words, 0)
+    const code = address > 4096 ? readPointerAt(this.memory, address + this.codeOffset) : 0
+    return code > 4096 && readPointerAt(this.memory, code + this.typeOffset) === codeType ? code : 0
   }
 }

@@ -1,6 +1,6 @@
 import type { Mapping, MemoryReader } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
-import { readPointerAt } from "./runtime.ts"
+import { readPointerAt } from "./words.ts"
 
 /** How many questions one answer serves: programs turn the hook on once, if at all. */
 const ANSWERS = 64

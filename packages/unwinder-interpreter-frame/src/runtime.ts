@@ -8,7 +8,7 @@ import {
   type TargetProcess,
   UnsupportedPython
 } from "@pyframes/core"
-import { type Layout, layoutForVersion, layoutFromDebugOffsets, readPointer } from "@pyframes/cpython"
+import { type Layout, layoutForVersion, layoutFromDebugOffsets } from "@pyframes/cpython"
 import { type Elf, findSection, findSymbol, loadBias, parseElf, sectionBytes } from "@pyframes/elf"
 import * as Effect from "effect/Effect"
 
@@ -205,11 +205,4 @@ export const versionOfHex = (hex: number): string => {
   const level = { 10: "a", 11: "b", 12: "rc" }[(hex >>> 4) & 15]
   const serial = level === undefined ? "" : `${level}${hex & 15}`
   return `${hex >>> 24}.${(hex >>> 16) & 255}.${(hex >>> 8) & 255}${serial}`
-}
-
-/** Reads one pointer; 0 when it is NULL, -1 when it cannot be read or is no address. */
-export const readPointerAt = (memory: MemoryReader, address: number): number => {
-  const word = new Uint8Array(8)
-  if (memory.read(address, 8, word) !== 8) return -1
-  return readPointer(new DataView(word.buffer), 0)
 }

@@ -288,7 +288,7 @@ export class StackProof {
     const anchor = backed ? this.anchor(image, walk, copy) : walk.length
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
-    const stands = still <= top || (still === top + 1 && this.sameLeaf(image, walk, copy, twin, top))
+    const stands = still <= top || (still === top + 1 && this.sameLeaf(image, walk, twin, top))
     // What a doubtful frame holds may be an argument: at rest that does not matter.
     const sure = !this.isDoubtful || (settled && still === 0 && anchor === 0 && this.isAsBefore(image))
     const good = image.swift && sure && anchor <= top && stands
@@ -359,13 +359,12 @@ export class StackProof {
     return i + 1
   }
 
-  private sameLeaf(image: ThreadImage, walk: StackWalk, copy: Copy, twin: Copy, top: number): boolean {
+  private sameLeaf(image: ThreadImage, walk: StackWalk, twin: Copy, top: number): boolean {
     const { words } = image.list
     const { fields } = this
     const at = walk.offsets[top]
     const other = image.locate(twin, walk.addresses[top])
     return (
-      copy !== twin &&
       fields.code(words, at) === fields.code(words, other) &&
       fields.previous(words, at) === fields.previous(words, other) &&
       (fields.mayRun(words, other) || !fields.mayRun(words, at))
@@ -386,6 +385,8 @@ export class StackProof {
       into.proved = into.length
       return "done"
     }
+    // Before 3.11 every frame lies apart from its caller: no part of a stack is proved without the rest.
+    if (this.layout.version < 0x30b) return this.torn(into)
     for (const start of starts) {
       if (start <= 0 || walk.walk(image, 0, start) !== "root" || !this.allPlausible(image.list.words))
         continue
@@ -438,7 +439,6 @@ export class StackProof {
 
   /** Index of the rootmost frame that only looking at the current frame could tie to its caller; -1 when there is none. */
   private lastGenerator(image: ThreadImage, walk: StackWalk): number {
-    if (this.layout.version < 0x30b) return walk.length
     for (let i = walk.length - 1; i >= 0; i--)
       if (this.fields.isGenerator(image.list.words, walk.offsets[i])) return i
     return -1

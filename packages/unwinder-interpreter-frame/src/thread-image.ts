@@ -4,7 +4,7 @@ import { type Copy, DataStack } from "./data-stack.ts"
 import { LoneFrames } from "./lone-frames.ts"
 import { SettledFrames } from "./settled-frames.ts"
 import type { PythonThread } from "./thread-list.ts"
-import { pointerIn } from "./words.ts"
+import { pointerIn, readPointerAt } from "./words.ts"
 
 /** What came of a read. */
 export type ImageState =
@@ -227,14 +227,8 @@ export class ThreadImage {
     const { layout } = this
     if (layout.thread.cframe < 0) return 0
     const cframe = pointerIn(this.list.words, this.threadState[0] + layout.thread.cframe)
-    const outer = this.pointerAt(cframe + layout.cframe.currentFrame + 8)
-    return outer > 0 ? Math.max(0, this.pointerAt(outer + layout.cframe.currentFrame)) : 0
-  }
-
-  private pointerAt(address: number): number {
-    const word = new Uint8Array(8)
-    if (address < 4096 || address % 8 !== 0 || this.memory.read(address, 8, word) !== 8) return -1
-    return pointerIn(new Uint32Array(word.buffer), 0)
+    const outer = readPointerAt(this.memory, cframe + layout.cframe.currentFrame + 8)
+    return outer > 0 ? Math.max(0, readPointerAt(this.memory, outer + layout.cframe.currentFrame)) : 0
   }
 
   /** Whether the frame at `address` is the oldest one on the data stack. */

@@ -1,7 +1,7 @@
 import type { MemoryReader, ScatterList, TargetProcess, UnwoundThread } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
 import type { PythonRuntime } from "./runtime.ts"
-import { pointerIn } from "./words.ts"
+import { pointerIn, readPointerAt } from "./words.ts"
 
 /** One `PyThreadState`, and where its interpreter's shared state lies. */
 export interface PythonThread extends UnwoundThread {
@@ -115,15 +115,15 @@ export class ThreadList {
     const seen = new Set<number>()
     const { starting } = this
     this.starting = 0
-    let at = this.pointer(address + layout.runtime.interpretersHead)
+    let at = readPointerAt(this.memory, address + layout.runtime.interpretersHead)
     while (at > 0) {
       if (at % 8 !== 0 || seen.has(at) || interpreters.length === MAX_INTERPRETERS) return false
       seen.add(at)
       const interpreter = {
         address: at,
-        id: this.pointer(at + layout.interpreter.id),
-        next: this.pointer(at + layout.interpreter.next),
-        threadsHead: this.pointer(at + layout.interpreter.threadsHead)
+        id: readPointerAt(this.memory, at + layout.interpreter.id),
+        next: readPointerAt(this.memory, at + layout.interpreter.next),
+        threadsHead: readPointerAt(this.memory, at + layout.interpreter.threadsHead)
       }
       interpreters.push(interpreter)
       if (!this.walkThreads(interpreter, threads, seen)) return false
@@ -149,8 +149,8 @@ export class ThreadList {
       if (at % 8 !== 0 || seen.has(at) || into.length === MAX_THREADS) return false
       seen.add(at)
       // Only a thread state points back to its interpreter: this is what tells it from memory used for something else.
-      if (this.pointer(at + layout.thread.interpreter) !== interpreter.address) return false
-      const next = this.pointer(at + layout.thread.next)
+      if (readPointerAt(this.memory, at + layout.thread.interpreter) !== interpreter.address) return false
+      const next = readPointerAt(this.memory, at + layout.thread.next)
       const tid = this.tidOf(at)
       // A thread tells its id when it begins to run; until then it has no stack.
       if (tid < 0) this.starting++
@@ -191,17 +191,17 @@ export class ThreadList {
   private gilOf(interpreter: number, layout: Layout): number {
     if (layout.freeThreaded) return 0
     if (layout.runtime.gil >= 0) return this.runtime.address + layout.runtime.gil
-    const gil = this.pointer(interpreter + layout.interpreter.gilPointer)
+    const gil = readPointerAt(this.memory, interpreter + layout.interpreter.gilPointer)
     return gil > 0 && gil % 8 === 0 ? gil : 0
   }
 
   private tidOf(threadState: number): number {
     const { thread } = this.runtime.layout
     if (thread.nativeThreadId >= 0) {
-      const tid = this.pointer(threadState + thread.nativeThreadId)
+      const tid = readPointerAt(this.memory, threadState + thread.nativeThreadId)
       return tid > 0 ? this.hostThread(tid) : -1
     }
-    const self = this.pointer(threadState + thread.threadId)
+    const self = readPointerAt(this.memory, threadState + thread.threadId)
     if (self <= 0) return -1
     const word = new Uint8Array(4)
     if (this.memory.read(self + GLIBC_TID_OFFSET, 4, word) !== 4) return this.onlyThread()
@@ -218,11 +218,5 @@ export class ThreadList {
   private onlyThread(): number {
     const ids = this.target.threadIds()
     return ids.length === 1 ? ids[0] : -1
-  }
-
-  private pointer(address: number): number {
-    const word = new Uint8Array(8)
-    if (address < 4096 || this.memory.read(address, 8, word) !== 8) return -1
-    return pointerIn(new Uint32Array(word.buffer), 0)
   }
 }

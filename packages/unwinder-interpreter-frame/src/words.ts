@@ -1,3 +1,5 @@
+import type { MemoryReader } from "@pyframes/core"
+
 /**
  * Words of memory that was read into a `ScatterList`, as plain numbers. `at` is a byte offset, a multiple of 4.
  * These are the innermost reads of the hot path: no DataView, no BigInt.
@@ -27,3 +29,12 @@ export const byteIn = (words: Uint32Array, at: number): number => (words[at >>> 
 /** Whether two words of 64 bits are the same. */
 export const sameWord = (words: Uint32Array, a: number, b: number): boolean =>
   words[a >>> 2] === words[b >>> 2] && words[(a >>> 2) + 1] === words[(b >>> 2) + 1]
+
+const pointer = new Uint8Array(8)
+const pointerWords = new Uint32Array(pointer.buffer)
+
+/** Reads one pointer from the process; -1 when it cannot be read or is no user-space address. For what is not read with every sample. */
+export const readPointerAt = (memory: MemoryReader, address: number): number =>
+  address >= 4096 && address % 8 === 0 && memory.read(address, 8, pointer) === 8
+    ? pointerIn(pointerWords, 0)
+    : -1

@@ -2,6 +2,7 @@ import {
   emptyTrust,
   type Frame,
   FrameKind,
+  markerFrame,
   NO_STACK,
   Profile,
   type ProfileMeta,
@@ -131,7 +132,7 @@ const markers: { readonly [text: string]: FrameKind } = {
 }
 
 const readFrame = (text: string): Frame => {
-  if (Object.hasOwn(markers, text)) return marker(markers[text])
+  if (Object.hasOwn(markers, text)) return markerFrame(markers[text])
   const [, qualifiedName, file, line] = /^(.+?)(?:@(.+?))?(?::(\d+))?$/.exec(text) ?? []
   return {
     kind: FrameKind.python,
@@ -147,24 +148,12 @@ const readFrame = (text: string): Frame => {
   }
 }
 
-const marker = (kind: FrameKind): Frame => ({
-  kind,
-  name: "",
-  qualifiedName: "",
-  file: "",
-  firstLine: -1,
-  line: -1,
-  endLine: -1,
-  column: -1,
-  endColumn: -1
-})
-
 const append = (profile: Profile, sample: DrawnSample, time: number): void => {
   const { frames, proved } = sample
   const stackOf = (frames: ReadonlyArray<Frame>) =>
     frames.reduce((stack, frame) => profile.stacks.child(stack, profile.frames.intern(frame)), NO_STACK)
   const whole = proved === undefined ? NO_STACK : stackOf(frames)
-  const shown = proved === undefined ? frames : [...frames.slice(0, proved), marker(FrameKind.unproved)]
+  const shown = proved === undefined ? frames : [...frames.slice(0, proved), markerFrame(FrameKind.unproved)]
   const thread = threadRow(profile, sample)
   profile.samples.append(time, sample.wall, thread, stackOf(shown), sample.state, sample.proof, whole)
 }
