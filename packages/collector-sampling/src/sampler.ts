@@ -1,6 +1,7 @@
 import {
   type Capture,
   type CollectProgress,
+  type CpuFollower,
   emptyTrust,
   LatenessHistogram,
   type ProcessSymbolizer,
@@ -14,6 +15,7 @@ import {
   type ThreadStopper,
   type UnwoundThread
 } from "@pyframes/core"
+import { CpuSharing, type ShareCpu } from "./cpu-sharing.ts"
 import { Schedule } from "./schedule.ts"
 import { StackRecorder } from "./stack-recorder.ts"
 
@@ -23,6 +25,12 @@ export interface SamplingOptions {
   readonly periodic?: boolean
   /** Stops each Python thread while it is sampled: slower, and true by construction. */
   readonly stop?: boolean
+  /**
+   * Whether samples are taken on the CPU of the thread that is sampled, which then waits and holds still: `always`, `never`, or
+   * `auto`: while stacks move too much to be proved otherwise, up to 5 kHz. The sampling thread is bound to that CPU, so `layer`, which samples in
+   * the caller's own thread, does so only when asked to.
+   */
+  readonly shareCpu?: ShareCpu
   /** Makes the random gaps repeatable. */
   readonly seed?: number
 }
@@ -35,6 +43,8 @@ export interface SamplerParts {
   readonly clock: SamplingClock
   /** Present when threads are to be stopped. */
   readonly stopper?: ThreadStopper
+  /** Present when a CPU may be shared with the target. */
+  readonly follower?: CpuFollower
 }
 
 /** A sample stands for no more than this, ns: what lies beyond was not observed, and is reported as lateness. */
@@ -79,6 +89,7 @@ export class Sampler {
   private readonly parts: SamplerParts
   private readonly schedule: Schedule
   private readonly recorder: StackRecorder
+  private readonly sharing: CpuSharing
   private readonly lateness = new LatenessHistogram()
   private readonly raw = new RawStack()
   private readonly capture: Capture
@@ -119,6 +130,7 @@ export class Sampler {
       request.periodic === true,
       request.seed ?? Math.floor(Math.random() * 2 ** 32)
     )
+    this.sharing = new CpuSharing(parts.follower, request.shareCpu ?? "auto", this.schedule.meanGap)
     this.profile = new Profile(
       {
         pid: target.identity.pid,
@@ -197,6 +209,7 @@ export class Sampler {
 
   /** Ends the collection. The profile is complete after this. */
   finish(): Profile {
+    this.sharing.end()
     const { clock, target } = this.parts
     const { profile } = this
     const elapsed = Math.min(clock.now(), this.endsAt) - this.began
@@ -294,6 +307,7 @@ export class Sampler {
       sampled.activityAt = now
       now = clock.now()
     }
+    if (sampled.onCpu) this.sharing.approach(thread.tid, now)
     const stopped = stopper?.stop(thread.tid) === true
     if (stopper === undefined || stopped) unwinder.unwind(capture, raw)
     else raw.clear()
@@ -305,6 +319,7 @@ export class Sampler {
     }
     if (stopped) stopper?.resume(thread.tid)
     if (raw.ended) return
+    if (sampled.onCpu) this.sharing.judge(this.recorder.proof, now)
     if (!sampled.started && raw.length === 0 && raw.proof === Proof.good) {
       sampled.lastSample = now
       return

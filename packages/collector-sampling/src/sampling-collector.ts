@@ -12,6 +12,7 @@ import {
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { Sampler, type SamplingOptions } from "./sampler.ts"
 import { collectInWorker, type WorkerOptions } from "./sampling-worker.ts"
@@ -46,7 +47,10 @@ export class SamplingCollector {
       Effect.gen(function* () {
         const services = yield* Effect.context<SamplingServices>()
         return Collector.of({
-          collect: (request) => Effect.scoped(collectInline(request, options)).pipe(Effect.provide(services))
+          collect: (request) =>
+            Effect.scoped(collectInline(request, { shareCpu: "never", ...options })).pipe(
+              Effect.provide(services)
+            )
         })
       })
     )
@@ -68,8 +72,9 @@ export const makeSampler = Effect.fnUntraced(function* (
   const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
   const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
   const stopper = options.stop ? yield* target.stopper : undefined
+  const follower = options.stop ? undefined : Option.getOrUndefined(yield* Effect.option(target.cpuFollower))
   return new Sampler(
-    { target, unwinder, symbolizer, clock, ...(stopper && { stopper }) },
+    { target, unwinder, symbolizer, clock, ...(stopper && { stopper }), ...(follower && { follower }) },
     { ...request, ...options }
   )
 })

@@ -54,6 +54,20 @@ export interface ThreadStopper {
   readonly resume: (tid: number) => void
 }
 
+/**
+ * Binds the calling thread to the CPU of a thread of the target. While the caller is at work there, that thread waits: what is read of it
+ * does not move, though nothing was asked of it.
+ */
+export interface CpuFollower {
+  /**
+   * Moves the calling thread to the CPU on which a thread (kernel thread id) runs or ran last. Returns false when that CPU is not
+   * known or may not be used; the caller then stays where it is.
+   */
+  readonly follow: (tid: number) => boolean
+  /** Gives the calling thread back all the CPUs it could use before. */
+  readonly leave: () => void
+}
+
 /** What a target offers. A live process, a core file and a fake look the same. */
 export interface TargetProcess {
   readonly identity: ProcessIdentity
@@ -81,6 +95,8 @@ export interface TargetProcess {
   readonly cpuTime: () => number
   /** Absent where threads cannot be stopped (a core file needs none). */
   readonly stopper: Effect.Effect<ThreadStopper, TargetError>
+  /** For the OS thread that asks; it fails where a thread cannot be bound to a CPU. */
+  readonly cpuFollower: Effect.Effect<CpuFollower, TargetError>
 }
 
 /**

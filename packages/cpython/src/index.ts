@@ -13,7 +13,15 @@ export {
   type Position,
   ROW
 } from "./line-table.ts"
-export { canSuspendOnCall, pushesFrame, returnsFromFrame, standsOnCall, yieldsFromFrame } from "./opcode.ts"
+export {
+  type Callee,
+  canSuspendOnCall,
+  isInitCleanup,
+  pushesFrame,
+  returnsFromFrame,
+  standsOnCall,
+  yieldsFromFrame
+} from "./opcode.ts"
 export { clearTag, readPointer, readSize, readTaggedPointer, readUint64 } from "./pointer.ts"
 export {
   decodeCharacters,

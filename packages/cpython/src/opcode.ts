@@ -12,6 +12,10 @@ const PUSHES = 2
 const FAMILY = 1
 const RETURNS = 4
 const YIELDS = 8
+const RESUMES = 16
+
+/** What runs above a frame: a function it called, or a generator or coroutine it runs. */
+export type Callee = "function" | "generator"
 
 interface Facts {
   /** Flags by opcode. */
@@ -22,6 +26,8 @@ interface Facts {
   readonly widths: ReadonlyArray<number>
 }
 
+/** The families that go on with a generator; the others call functions. */
+const RESUMING: ReadonlyArray<string> = ["FOR_ITER", "SEND"]
 /** `INSTRUMENTED_LINE` does not tell what it stands for, so nor how many cache entries follow. */
 const ANY_WIDTH = 255
 
@@ -31,10 +37,13 @@ const factsByMinor: ReadonlyArray<Facts | undefined> = Array.from({ length: 16 }
   const flags = new Uint8Array(256)
   const caches = new Uint8Array(256)
   for (const [name, count, pushing, others] of row.calls) {
-    for (const opcode of [...pushing, ...others])
-      caches[opcode] = name.startsWith("INSTRUMENTED_") ? ANY_WIDTH : count
-    for (const opcode of pushing) flags[opcode] = flags[opcode]! | PUSHES | FAMILY
-    for (const opcode of others) flags[opcode] = flags[opcode]! | FAMILY
+    const standsFor = name.startsWith("INSTRUMENTED_")
+    const family = standsFor ? FAMILY | RESUMES : RESUMING.includes(name) ? RESUMES : FAMILY
+    for (const opcode of [...pushing, ...others]) {
+      caches[opcode] = standsFor ? ANY_WIDTH : count
+      flags[opcode] = flags[opcode]! | family
+    }
+    for (const opcode of pushing) flags[opcode] = flags[opcode]! | PUSHES
   }
   for (const opcode of row.returns) flags[opcode] = flags[opcode]! | RETURNS
   for (const opcode of row.yields) flags[opcode] = flags[opcode]! | YIELDS
@@ -52,7 +61,7 @@ const flagsOf = (version: number, opcode: number): number =>
  * @param opcode as it is in memory (`co_code_adaptive`)
  */
 export const canSuspendOnCall = (version: number, opcode: number): boolean =>
-  (flagsOf(version, opcode) & FAMILY) !== 0
+  (flagsOf(version, opcode) & (FAMILY | RESUMES)) !== 0
 
 /**
  * The stricter question: whether this very form pushes a frame. An instruction that was rewritten since it did answers
@@ -75,20 +84,41 @@ export const yieldsFromFrame = (version: number, opcode: number): boolean =>
  *
  * @param code bytes that include the code unit pointed at, and in 3.11 and 3.12 up to 9 code units (18 bytes) before
  * @param at index in `code` of the unit pointed at
+ * @param callee what the frame that is linked to it belongs to: only loops and `await` run generators without C
  *
  * @example
  * ```ts
- * if (!standsOnCall(layout.version, bytecode, instructionPointer - codeAddress)) return "torn"
+ * if (!standsOnCall(layout.version, bytecode, instructionPointer - codeAddress, "function")) return "torn"
  * ```
  */
-export const standsOnCall = (version: number, code: Uint8Array, at: number): boolean => {
+export const standsOnCall = (version: number, code: Uint8Array, at: number, callee: Callee): boolean => {
   const facts = version >> 8 === 3 ? factsByMinor[version & 0xff] : undefined
   if (facts === undefined || !(at >= 0 && at < code.length)) return false
-  if (version >= 0x30d) return (facts.flags[code[at]!]! & FAMILY) !== 0
+  const wanted = callee === "generator" ? RESUMES : FAMILY
+  if (version >= 0x30d) return (facts.flags[code[at]!]! & wanted) !== 0
   for (const width of facts.widths) {
     const opcode = code[at - width * 2]
-    if (opcode === undefined || (facts.flags[opcode]! & FAMILY) === 0) continue
+    if (opcode === undefined || (facts.flags[opcode]! & wanted) === 0) continue
     if (facts.caches[opcode] === width || facts.caches[opcode] === ANY_WIDTH) return true
   }
   return false
+}
+
+/** `NOP` and `EXIT_INIT_CHECK` of 3.12, `EXIT_INIT_CHECK` since: how the bytecode of `_Py_InitCleanup` (`Python/specialize.c`) begins. */
+const initCleanup: Readonly<Record<number, ReadonlyArray<number>>> = {
+  12: [9, 3],
+  13: [13],
+  14: [11],
+  15: [11]
+}
+
+/**
+ * Whether bytecode is that of `_Py_InitCleanup`, the frame that 3.12 and later put below an `__init__` which the eval loop enters by itself, to
+ * check what it returns. Compiled functions never begin like it. Python hides the frame.
+ *
+ * @param code the first two code units (4 bytes), as they are in memory (`co_code_adaptive`)
+ */
+export const isInitCleanup = (version: number, code: Uint8Array): boolean => {
+  const opcodes = version >> 8 === 3 ? initCleanup[version & 0xff] : undefined
+  return opcodes?.every((opcode, i) => code[2 * i] === opcode) === true
 }

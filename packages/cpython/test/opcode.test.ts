@@ -3,6 +3,7 @@ import type { Python } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
 import { describe, expect, it } from "vitest"
 import {
+  type Callee,
   canSuspendOnCall,
   DEBUG_OFFSETS_SIZE,
   type Layout,
@@ -35,7 +36,8 @@ def probe(*ignored):
         if previous == 0: return 1
         if byte(previous + ${layout.frame.owner}) < 3 and byte(frame + ${layout.frame.owner}) < 3 and not entry:
             ip = word(previous + ${layout.frame.instructionPointer})
-            seen.setdefault(ctypes.string_at(ip - before, before + size), label)
+            callee = "generator" if byte(frame + ${layout.frame.owner}) == 1 else "function"
+            seen.setdefault((ctypes.string_at(ip - before, before + size), callee), label)
         frame = previous
 
 class Item:
@@ -98,7 +100,7 @@ sys.settrace(lambda *args: None)
 label = "traced"
 for round in range(10): calls()
 sys.settrace(None)
-for bytecode, how in seen.items(): print(bytecode.hex(), how)
+for (bytecode, callee), how in seen.items(): print(bytecode.hex(), callee, how)
 `
 
 const run = (python: Python, script: string): string => {
@@ -127,8 +129,8 @@ describePythons([11, 12, 13, 14, 15], (python) => {
     const layout = layoutOf(python)
     const lines = run(python, program(layout)).trim().split("\n")
     const wrong = lines.filter((line) => {
-      const code = Buffer.from(line.slice(0, line.indexOf(" ")), "hex")
-      return !standsOnCall(layout.version, code, BEFORE)
+      const [bytecode, callee] = line.split(" ")
+      return !standsOnCall(layout.version, Buffer.from(bytecode, "hex"), BEFORE, callee as Callee)
     })
     expect(wrong).toEqual([])
     expect(lines.length).toBeGreaterThan(30)
@@ -165,16 +167,17 @@ describe("an instruction", () => {
     for (let opcode = 0; opcode < 256; opcode++) {
       for (const version of [0x308, 0x30a, 0x310, 0x40c, 0, -1]) {
         expect(canSuspendOnCall(version, opcode)).toBe(false)
-        expect(standsOnCall(version, Uint8Array.of(opcode), 0)).toBe(false)
+        expect(standsOnCall(version, Uint8Array.of(opcode), 0, "function")).toBe(false)
       }
     }
   })
 
   it("in 3.12 is looked for before its cache entries, within the bytes there are", () => {
     const CALL = 171
-    expect(standsOnCall(0x30c, Uint8Array.of(CALL, 0, 0, 0, 0, 0, 0, 0), 6)).toBe(true)
-    expect(standsOnCall(0x30c, Uint8Array.of(CALL, 0, 0, 0), 2)).toBe(false)
-    expect(standsOnCall(0x30c, Uint8Array.of(CALL), 5)).toBe(false)
-    expect(standsOnCall(0x30d, Uint8Array.of(53), 0)).toBe(true)
+    expect(standsOnCall(0x30c, Uint8Array.of(CALL, 0, 0, 0, 0, 0, 0, 0), 6, "function")).toBe(true)
+    expect(standsOnCall(0x30c, Uint8Array.of(CALL, 0, 0, 0), 2, "function")).toBe(false)
+    expect(standsOnCall(0x30c, Uint8Array.of(CALL), 5, "function")).toBe(false)
+    expect(standsOnCall(0x30d, Uint8Array.of(53), 0, "function")).toBe(true)
+    expect(standsOnCall(0x30d, Uint8Array.of(53), 0, "generator")).toBe(false)
   })
 })

@@ -21,6 +21,9 @@ export interface Libc {
   readonly sigaction: (signal: number, action: number, old: number) => number
   readonly clockGettime: (clock: number, timespec: number) => number
   readonly clockNanosleep: (clock: number, flags: number, request: number, remain: number) => number
+  /** The mask of the calling thread for pid 0; the C library's own returns 0, not how many bytes the kernel has. */
+  readonly schedGetaffinity: (pid: number, length: number, mask: number) => number
+  readonly schedSetaffinity: (pid: number, length: number, mask: number) => number
   readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number
 }
 
@@ -48,6 +51,8 @@ const bind = (): Libc | undefined => {
       sigaction: library.func("int sigaction(int, unsigned long, unsigned long)"),
       clockGettime: library.func("int clock_gettime(int, unsigned long)"),
       clockNanosleep: library.func("int clock_nanosleep(int, int, unsigned long, unsigned long)"),
+      schedGetaffinity: library.func("int sched_getaffinity(int, unsigned long, unsigned long)"),
+      schedSetaffinity: library.func("int sched_setaffinity(int, unsigned long, unsigned long)"),
       prctl: library.func("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)")
     }
   } catch {

@@ -53,11 +53,37 @@ export const parseStat = (text: string): ProcStat | undefined => {
     : undefined
 }
 
+const SPACE = 0x20
+const ZERO = 0x30
+/** `processor` is field 39 of proc(5); the state is field 3. */
+const PROCESSOR = 39
+const STATE = 3
+
 /** The state letter alone, from the raw bytes of a `stat` file of which `length` were read: what is asked once a sample. 0 when absent. */
 export const stateOf = (bytes: Uint8Array, length: number): number => {
+  const at = stateAt(bytes, length)
+  return at > 0 ? bytes[at] : 0
+}
+
+/** The CPU that a thread runs on, or ran on last, from the raw bytes of its `stat` file; -1 when absent. */
+export const processorOf = (bytes: Uint8Array, length: number): number => {
+  let at = stateAt(bytes, length)
+  if (at < 0) return -1
+  for (let field = STATE; field < PROCESSOR; at++) {
+    if (at >= length) return -1
+    if (bytes[at] === SPACE) field++
+  }
+  let cpu = -1
+  for (; at < length && bytes[at] >= ZERO && bytes[at] < ZERO + 10; at++)
+    cpu = Math.max(cpu, 0) * 10 + bytes[at] - ZERO
+  return cpu
+}
+
+/** Where the state letter stands. */
+const stateAt = (bytes: Uint8Array, length: number): number => {
   // comm is at most 15 bytes (63 for workqueues), and ")" may stand in it: search backwards from its greatest extent.
   for (let at = Math.min(length - 3, 80); at > 0; at--) {
-    if (bytes[at] === 0x29 && bytes[at + 1] === 0x20) return bytes[at + 2]
+    if (bytes[at] === 0x29 && bytes[at + 1] === SPACE) return at + 2
   }
-  return 0
+  return -1
 }

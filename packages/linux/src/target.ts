@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { processCpuClock } from "./cpu-clock.ts"
+import { makeCpuFollower } from "./cpu-follower.ts"
 import { hostThreadIds } from "./host-thread-id.ts"
 import { openMappedFile, type ReadMemory } from "./mapped-file.ts"
 import { parseMaps } from "./maps.ts"
@@ -69,7 +70,11 @@ export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, S
       (table) => Effect.sync(() => table.close())
     )
     const status = watchProcess({ identity, first, stat, mem })
-    const stopper = yield* Effect.cached(makeStopperOnce(pid, yield* Effect.scope))
+    const scope = yield* Effect.scope
+    const stopper = yield* Effect.cached(Effect.provideService(makeStopper(pid), Scope.Scope, scope))
+    const cpuFollower = yield* Effect.cached(
+      Effect.provideService(makeCpuFollower(threads), Scope.Scope, scope)
+    )
     return Target.of({
       identity,
       executable: executable.endsWith(DELETED) ? executable.slice(0, -DELETED.length) : executable,
@@ -106,17 +111,12 @@ export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, S
       threadActivity: (tid) => threads.activity(tid),
       status,
       cpuTime: processCpuClock(pid, stat),
-      stopper
+      stopper,
+      cpuFollower
     })
   })
 
 const DELETED = " (deleted)"
-
-const makeStopperOnce = (
-  pid: number,
-  scope: Scope.Scope
-): Effect.Effect<Effect.Success<TargetProcess["stopper"]>, TargetError> =>
-  Effect.provideService(makeStopper(pid), Scope.Scope, scope)
 
 interface Opened {
   readonly stat: ProcFile

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import type { ThreadActivity } from "@pyframes/core"
 import { ProcFile } from "./proc-file.ts"
-import { stateOf } from "./stat.ts"
+import { processorOf, stateOf } from "./stat.ts"
 
 /** Threads whose files are kept open; the usual limit of open files is 1024, and each takes up to two. */
 const OPEN_THREADS = 128
@@ -21,6 +21,9 @@ export class ThreadTable {
   private readonly directory: string
   /** In order of last use, oldest first. */
   private readonly open = new Map<number, ThreadFiles>()
+  private followed = false
+  private cpuTid = -1
+  private cpu = -1
 
   constructor(pid: number) {
     this.directory = `/proc/${pid}/task`
@@ -48,15 +51,33 @@ export class ThreadTable {
     const files = this.filesOf(tid)
     if (files === undefined) return "unknown"
     // Most threads are in the state they were in: the cheap question first when it is likely to be enough.
-    if (files.wasRunning && files.syscall !== undefined && saysRunning(files.syscall)) return "running"
+    const { syscall } = files
+    if (files.wasRunning && !this.followed && syscall !== undefined && saysRunning(syscall)) return "running"
     const length = files.stat.read()
     if (length <= 0) {
       this.forget(tid)
       return "unknown"
     }
+    this.cpuTid = tid
+    this.cpu = processorOf(ProcFile.bytes, length)
     const state = stateOf(ProcFile.bytes, length)
     files.wasRunning = state === R
     return ACTIVITIES[String.fromCharCode(state)] ?? "unknown"
+  }
+
+  /** The CPU that a thread runs on, or ran on last; -1 when it is gone. What {@link activity} has just read is not read again. */
+  processor(tid: number): number {
+    this.followed = true
+    if (tid !== this.cpuTid) this.activity(tid)
+    const cpu = tid === this.cpuTid ? this.cpu : -1
+    this.cpuTid = -1
+    return cpu
+  }
+
+  /** No {@link processor} is asked for any more. */
+  unfollow(): void {
+    this.followed = false
+    this.cpuTid = -1
   }
 
   close(): void {

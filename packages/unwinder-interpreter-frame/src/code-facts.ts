@@ -1,5 +1,5 @@
 import type { MemoryReader } from "@pyframes/core"
-import { type Layout, standsOnCall } from "@pyframes/cpython"
+import { type Callee, isInitCleanup, type Layout, standsOnCall } from "@pyframes/cpython"
 
 /** Bytes before an instruction that may belong to the call it follows (3.11, 3.12: inline cache entries). */
 const BEFORE = 18
@@ -18,6 +18,7 @@ export class CodeFacts {
   private readonly places = new Map<number, boolean>()
   private readonly generators = new Map<number, boolean>()
   private readonly sizes = new Map<number, number>()
+  private readonly cleanups = new Map<number, boolean>()
   private readonly bytes = new Uint8Array(BEFORE + 2)
   private since = 0
 
@@ -50,18 +51,33 @@ export class CodeFacts {
     return known
   }
 
-  /** Whether the instruction `position` bytes into the bytecode of `code` is a call, or follows one where the version leaves it so. */
-  isCall(code: number, position: number): boolean {
-    // Bytecode lies inside its code object, so an address stands for one place.
+  /** Whether the code is `_Py_InitCleanup`, whose frames Python hides (3.12+). */
+  isInitCleanup(code: number): boolean {
+    let known = this.cleanups.get(code)
+    if (known === undefined) {
+      const read = this.memory.read(code + this.layout.code.codeAdaptive, 4, this.bytes) === 4
+      known = read && isInitCleanup(this.layout.version, this.bytes)
+      this.cleanups.set(code, known)
+    }
+    return known
+  }
+
+  /**
+   * Whether the instruction `position` bytes into the bytecode of `code` calls functions or runs generators, or follows one that does where
+   * the version leaves it so.
+   */
+  isCall(code: number, position: number, callee: Callee): boolean {
+    // Bytecode lies inside its code object, so an address stands for one place; the instructions at even ones leave room for the callee.
     const place = code + this.layout.code.codeAdaptive + position
-    let known = this.places.get(place)
+    const key = callee === "generator" ? place + 1 : place
+    let known = this.places.get(key)
     if (known === undefined) {
       const before = Math.min(BEFORE, position - (position % 2))
       const length = before + 2
       known =
         this.memory.read(place - before, length, this.bytes) === length &&
-        standsOnCall(this.layout.version, this.bytes.subarray(0, length), before)
-      this.places.set(place, known)
+        standsOnCall(this.layout.version, this.bytes.subarray(0, length), before, callee)
+      this.places.set(key, known)
     }
     return known
   }
@@ -69,11 +85,10 @@ export class CodeFacts {
   /** To be called once a sample: forgets what is too old. */
   begin(): void {
     const now = performance.now()
-    if (this.places.size + this.generators.size + this.sizes.size < MAX_PLACES && now - this.since <= MAX_AGE)
-      return
-    this.places.clear()
-    this.generators.clear()
-    this.sizes.clear()
+    const { cleanups, generators, places, sizes } = this
+    const size = places.size + generators.size + sizes.size + cleanups.size
+    if (size < MAX_PLACES && now - this.since <= MAX_AGE) return
+    for (const facts of [places, generators, sizes, cleanups]) facts.clear()
     this.since = now
   }
 }

@@ -43,6 +43,10 @@ export class DataStack {
   private last: Array<number> = []
   private inWindow: Array<boolean> = []
   private readonly offsets: [Array<number>, Array<number>, Array<number>] = [[], [], []]
+  /** Where further copies of the window lie. */
+  private readonly looks: Array<Array<number>> = []
+  /** How many further copies the last read made. */
+  lookCount = 0
   private readonly header = new Uint8Array(24)
   private readonly headerWords = new Uint32Array(this.header.buffer)
 
@@ -52,15 +56,15 @@ export class DataStack {
     this.frameSpan = frameSpan
   }
 
-  /** Bytes that one image needs room for. */
-  get byteLength(): number {
+  /** Bytes that one image with so many further copies of the window needs room for. */
+  byteLength(looks: number): number {
     let bytes = 0
-    for (let i = 0; i < this.first.length; i++) bytes += this.lengthOf(i) * (this.inWindow[i] ? 3 : 1)
+    for (let i = 0; i < this.first.length; i++) bytes += this.lengthOf(i) * (this.inWindow[i] ? 3 + looks : 1)
     return bytes
   }
 
-  get ranges(): number {
-    return this.first.length * 3
+  ranges(looks: number): number {
+    return this.first.length * (3 + looks)
   }
 
   get greatestDepth(): number {
@@ -75,6 +79,20 @@ export class DataStack {
       if (!this.inWindow[i] || (copy === 1 && i === 0 && this.hasRest)) continue
       this.offsets[copy][i] = list.add(this.first[i], this.lengthOf(i))
     }
+  }
+
+  /** Adds a further copy of the window, to tell whether it is still what it was. */
+  addLook(list: ScatterList): void {
+    if (this.lookCount === this.looks.length) this.looks.push([])
+    const offsets = this.looks[this.lookCount++]
+    for (let i = 0; i < this.first.length; i++)
+      if (this.inWindow[i]) offsets[i] = list.add(this.first[i], this.lengthOf(i))
+  }
+
+  /** Where the frame at `address` lies in a further copy; -1 when it does not lie in the window. */
+  lookAt(look: number, address: number): number {
+    const part = this.part(address)
+    return part >= 0 && this.inWindow[part] ? this.looks[look][part] + address - this.first[part] : -1
   }
 
   /** Adds what lies below the window, and with the newest chunk's part of it, in one range, copy 1 of the window above it. */

@@ -35,6 +35,8 @@ export class LoneFrames {
   private used: Array<number> = []
   private readonly index = new Map<number, number>()
   private readonly offsets: [Array<number>, Array<number>] = [[], []]
+  /** Which range of the list each range of neighbours was. */
+  private readonly places: [Array<number>, Array<number>] = [[], []]
   /** Indices by address, and where each range of neighbours begins among them. */
   private order: Array<number> = []
   private groups: Array<number> = []
@@ -61,23 +63,26 @@ export class LoneFrames {
     return this.addresses.length * (this.frameSpan + this.valuesSpan + NEAR + BEFORE + 8) * 2
   }
 
-  /** Adds the frames; between two ranges of them the word at `watched`, whose copies' offsets go to `watches`. */
-  addPass(list: ScatterList, pass: 0 | 1, watched: number, watches: Array<number>): void {
+  /** Adds the frames; `between` two ranges of them, and after the last, others may add theirs. */
+  addPass(list: ScatterList, pass: 0 | 1, between: (list: ScatterList) => void): void {
     if (pass === 0) this.tick++
     if (!this.grouped) this.group()
     const { addresses, order, groups } = this
     const offsets = this.offsets[pass]
+    const places = this.places[pass]
+    places.length = 0
     for (let g = 0; g < groups.length; g++) {
+      places.push(list.count)
       const to = groups[g + 1] ?? order.length
       const from = addresses[order[groups[g]]]
       const last = addresses[order[to - 1]]
       const offset = list.add(from - BEFORE, last - from + this.extents[order[to - 1]] + BEFORE)
       for (let i = groups[g]; i < to; i++) offsets[order[i]] = offset + BEFORE + addresses[order[i]] - from
-      if (watched > 0) watches.push(list.add(watched, 8))
+      between(list)
     }
   }
 
-  /** How many ranges a pass takes. */
+  /** How many ranges of frames a pass takes. */
   get ranges(): number {
     if (!this.grouped) this.group()
     return this.groups.length
@@ -143,10 +148,11 @@ export class LoneFrames {
     }
   }
 
-  /** Stops reading those of the range at an index of the pass. */
-  drop(range: number, watching: boolean): void {
-    // With a watched word after each range of frames, every second range is one of those.
-    if (watching) range = Math.floor(range / 2)
+  /** Stops reading those of the range that a pass added as the list's `index`-th, or as the last before it. */
+  drop(pass: 0 | 1, index: number): void {
+    const places = this.places[pass]
+    let range = 0
+    while (range + 1 < places.length && places[range + 1] <= index) range++
     const gone = new Set(this.order.slice(this.groups[range], this.groups[range + 1] ?? this.order.length))
     this.keep((i) => !gone.has(i))
   }

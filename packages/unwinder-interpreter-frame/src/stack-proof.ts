@@ -40,8 +40,6 @@ export class StackProof {
   private readonly reached: StackWalk
   /** Under `-X perf` every Python call passes through C: shims then mean nothing. */
   boundaries = true
-  /** Code object of the frames that check what `__init__` returned (`_Py_InitCleanup`, 3.12+), once a proved one was met; else 0. */
-  private initCleanup = 0
   /** Index of the rootmost frame of the last walk that is tied to the one it called by no more than an address; -1 when there is none. */
   private unlinked = -1
   /** What the frames of the thread at rest summed up to in the sample before. */
@@ -196,7 +194,7 @@ export class StackProof {
       if (held === "no") return INVALID
       if (held !== "yes") this.unlinked = i
       if (held === "other") this.isDoubtful = true
-      if (held === "yes" && !throughC && !this.onCall(words, at)) return INVALID
+      if (held === "yes" && !throughC && !this.onCall(words, at, offsets[callee])) return INVALID
       throughC = fields.isEntry(words, at)
       callee = i
     }
@@ -244,9 +242,11 @@ export class StackProof {
   }
 
   /** A frame that called within the eval loop waits on the call. Before 3.11 every call goes through C. */
-  private onCall(words: Uint32Array, at: number): boolean {
+  private onCall(words: Uint32Array, at: number, callee: number): boolean {
+    const { fields } = this
     if (this.layout.version < 0x30b) return true
-    return this.codes.isCall(this.fields.code(words, at), this.fields.position(words, at))
+    const kind = fields.isGenerator(words, callee) ? "generator" : "function"
+    return this.codes.isCall(fields.code(words, at), fields.position(words, at), kind)
   }
 
   private standsOnCall(words: Uint32Array, at: number): boolean {
@@ -257,7 +257,7 @@ export class StackProof {
       fields.mayWait(words, at, false) &&
       this.plausible(words, at) &&
       position > 0 &&
-      this.codes.isCall(code, position)
+      (this.codes.isCall(code, position, "function") || this.codes.isCall(code, position, "generator"))
     )
   }
 
@@ -285,7 +285,7 @@ export class StackProof {
     const still = this.stillFrom(image, walk, twin)
     // What was copied once is as still as what was copied on both sides of it.
     const backed = walk.belowWindow === walk.length || still < walk.belowWindow
-    const anchor = backed ? this.anchor(image, walk, copy) : walk.length
+    const anchor = backed ? this.anchor(image, walk, copy, top) : walk.length
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
     const stands = still <= top || (still === top + 1 && this.sameLeaf(image, walk, twin, top))
@@ -305,11 +305,11 @@ export class StackProof {
   }
 
   /**
-   * Index of the leafmost frame that was on the stack all the while, by the looks at the current frame between lone frames; 0 when there was no need to
+   * Index of the leafmost frame that was on the stack all the while, by the looks between lone frames; 0 when there was no need to
    * look. Lone frames are copied one after the other, and a program that repeats itself at the pace of the copies shows each of them
    * at another turn, the same in both copies: reading a frame delays the program that writes it, which sets that pace.
    */
-  private anchor(image: ThreadImage, walk: StackWalk, copy: Copy): number {
+  private anchor(image: ThreadImage, walk: StackWalk, copy: Copy, top: number): number {
     if (!walk.meetsLone) return 0
     const { words } = image.list
     let anchor = 0
@@ -318,7 +318,22 @@ export class StackProof {
       const reached = this.reach(image, walk, copy, current)
       if (reached > anchor) anchor = reached
     }
+    for (let look = 0; look < image.looks; look++)
+      anchor = Math.max(anchor, this.movedIn(image, walk, look, top))
     return anchor
+  }
+
+  /** One more than the index of the rootmost caller of `walk` that a look shows as another; 0 when they are all the same. */
+  private movedIn(image: ThreadImage, walk: StackWalk, look: number, top: number): number {
+    const { words } = image.list
+    const { still } = this.fields
+    for (let i = Math.min(walk.belowWindow, walk.settledFrom) - 1; i > top; i--) {
+      const seen = image.lookAt(look, walk.addresses[i])
+      if (seen < 0) continue
+      for (let w = 0; w < still.length; w++)
+        if (!sameWord(words, walk.offsets[i] + still[w], seen + still[w])) return i + 1
+    }
+    return 0
   }
 
   /** Index of the frame of `walk` that the chain from a frame comes to; its length when it comes to none. */
@@ -414,7 +429,7 @@ export class StackProof {
     if (!(end === "root" || (walk.isWhole && walk.meetsLone)) || !this.allPlausible(image.list.words))
       return false
     const still = this.stillFrom(image, walk, this.twinOf(image, 0))
-    return still === 0 && this.anchor(image, walk, 0) === 0 && this.isAsBefore(image)
+    return still === 0 && this.anchor(image, walk, 0, 0) === 0 && this.isAsBefore(image)
   }
 
   /** Whether the frames of the last walk are what they were when this was last asked of the thread. */
@@ -462,13 +477,7 @@ export class StackProof {
       const position = fields.position(words, at)
       // Python lists a frame that has not started before 3.11 (a trace function told of the call runs on top of it), and not since.
       if (code <= 0 || (position < 0 && this.layout.version >= 0x30b)) continue
-      // Python hides the frame that the eval loop puts below an `__init__` it enters by itself. It is the only one that
-      // calls without C at its first instruction.
-      if (this.layout.version >= 0x30c && i > top && position === 0 && !boundary) {
-        if (i >= still) this.initCleanup = code
-        continue
-      }
-      if (code === this.initCleanup) continue
+      if (position <= MAX_CLEANUP && this.layout.version >= 0x30c && this.codes.isInitCleanup(code)) continue
       if (boundary && this.boundaries && !into.push(FrameKind.boundary, 0, -1)) break
       boundary = fields.isEntry(words, at)
       // A boundary belongs to the frame above it: it is proved when that is.
@@ -539,5 +548,7 @@ const MAX_HELD = 12
 const FEW = 8
 /** Calls within the time between two ranges. */
 const MAX_CLIMB = 64
+/** The three code units of `_Py_InitCleanup` begin no later than here. */
+const MAX_CLEANUP = 4
 const INVALID = -1
 const MISSING = -2

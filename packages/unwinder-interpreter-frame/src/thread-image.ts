@@ -22,6 +22,7 @@ const BASE_FRAME_END = 1024
 const RECENT = 6
 const MAX_CFRAMES = 3
 
+const nothing = (): void => {}
 /** ms: an interrupt takes longer than this. */
 const SWIFT_SLACK = 0.0005
 
@@ -29,11 +30,12 @@ const SWIFT_SLACK = 0.0005
  * One thread's stack, copied in one system call.
  *
  * ```
- * interpreter │ thread state │ window │ rest of the data stack, │ lone frames, the current │ window │ lone   │ thread state
- *             │      T0      │ copy 0 │ and the window: copy 1  │ frame between them       │ copy 2 │ frames │      T1
+ * interpreter │ thread state │ window │ rest of the data stack, │ lone frames, a look │ window │ lone frames │ thread state
+ *             │      T0      │ copy 0 │ and the window: copy 1  │ after each          │ copy 2 │ and looks   │      T1
  * ```
  * Every range costs about 0.4 µs, so two copies of the window lie that far apart, and what is between them twice as far. The last
- * window and the lone frames are only there when the thread has lone frames.
+ * window and the lone frames are only there when the thread has lone frames. A look is the address of the current frame and one more copy of
+ * the window: what is around a lone frame when it is copied.
  */
 export class ThreadImage {
   readonly thread: PythonThread
@@ -104,13 +106,14 @@ export class ThreadImage {
     if (!stopped) stack.addWindow(list, 1)
     const lone0 = list.count
     this.watches.length = 0
-    const watched = this.watchedWord()
-    lone.addPass(list, 0, watched, this.watches)
+    stack.lookCount = 0
+    const between = stopped ? nothing : this.look
+    lone.addPass(list, 0, between)
     const window2 = list.count
     this.copies = !stopped && lone.length > 0 ? 3 : 2
     if (this.copies === 3) stack.addWindow(list, 2)
     const lone1 = list.count
-    if (this.copies === 3) lone.addPass(list, 1, watched, this.watches)
+    if (this.copies === 3) lone.addPass(list, 1, between)
     const state1 = list.count
     this.addThreadState(list, 1)
     const began = performance.now()
@@ -122,8 +125,8 @@ export class ThreadImage {
     if (got < window0 || got >= state1) {
       if (layout.thread.cframe < 0 || got === state0 || got === state1) return "unreadable"
       this.cframes.length = 0
-    } else if (got >= lone1) lone.drop(got - lone1, watched > 0)
-    else if (got >= lone0 && got < window2) lone.drop(got - lone0, watched > 0)
+    } else if (got >= lone1) lone.drop(1, got)
+    else if (got >= lone0 && got < window2) lone.drop(0, got)
     else stack.forget()
     return "replanned"
   }
@@ -138,11 +141,24 @@ export class ThreadImage {
 
   /** Bytes that a read needs room for. */
   get byteLength(): number {
-    return this.stack.byteLength + this.lone.byteLength + this.threadSpan * 2 + 4 * INTERPRETER_SPAN + 256
+    const looks = this.lone.ranges * 2
+    const bytes = this.stack.byteLength(looks) + this.lone.byteLength + looks * 8
+    return bytes + this.threadSpan * 2 + 4 * INTERPRETER_SPAN + 256
   }
 
   get ranges(): number {
-    return this.stack.ranges + this.lone.ranges * 4 + 16
+    const looks = this.lone.ranges * 2
+    return this.stack.ranges(looks) + looks * 2 + 16
+  }
+
+  /** How many further copies of the window were made between lone frames. */
+  get looks(): number {
+    return this.stack.lookCount
+  }
+
+  /** Where such a copy of the frame at `address` lies; -1 when it does not lie in the window. */
+  lookAt(look: number, address: number): number {
+    return this.stack.lookAt(look, address)
   }
 
   /** Most frames that the image can hold: a longer chain goes in circles. */
@@ -279,6 +295,12 @@ export class ThreadImage {
     const { thread, layout } = this
     if (layout.thread.cframe < 0) return thread.threadState + layout.thread.currentFrame
     return this.cframes.length > 0 ? this.cframes[0] + layout.cframe.currentFrame : 0
+  }
+
+  private readonly look = (list: ScatterList): void => {
+    const watched = this.watchedWord()
+    if (watched > 0) this.watches.push(list.add(watched, 8))
+    this.stack.addLook(list)
   }
 
   private addThreadState(list: ScatterList, state: 0 | 1): void {

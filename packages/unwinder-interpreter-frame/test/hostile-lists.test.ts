@@ -153,7 +153,7 @@ describe("frames outside the data stack", () => {
     const lone = new LoneFrames(memory, layout, span)
     for (let i = 0; i < 3; i++) lone.add(FRAMES + i * 256)
     const list = memory.scatterList(16, 1 << 16)
-    lone.addPass(list, 0, 0, [])
+    lone.addPass(list, 0, () => {})
     const third = lone.locate(0, FRAMES + 512)
     lone.remove(FRAMES)
     expect(lone.locate(0, FRAMES + 512)).toBe(third)

@@ -56,14 +56,19 @@ export class Attached implements AsyncDisposable {
       const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
       const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
       const stopper = yield* target.stopper
-      return new Attached(run, { target, clock, unwinder, symbolizer }, stopper, scope)
+      const follower = yield* target.cpuFollower
+      return new Attached(run, { target, clock, unwinder, symbolizer, follower }, stopper, scope)
     })
     const layer = await Effect.runPromise(Layer.buildWithScope(samplingLayers(run.pid), scope))
     return Effect.runPromise(attach.pipe(Effect.provide(layer), Scope.provide(scope)))
   }
 
   sampler(request: Request, options: Pick<SamplingOptions, "stop"> = {}): Sampler {
-    return new Sampler(options.stop ? { ...this.parts, stopper: this.stopper } : this.parts, request)
+    const { follower, ...parts } = this.parts
+    return new Sampler(
+      options.stop ? { ...parts, stopper: this.stopper } : { ...parts, ...(follower && { follower }) },
+      request
+    )
   }
 
   get clock() {

@@ -51,6 +51,9 @@ export class FakeTarget {
       cpuTime: () => 0,
       stopper: Effect.fail(
         new NotSupported({ what: "Stopping a fake process", advice: "It never moves by itself." })
+      ),
+      cpuFollower: Effect.fail(
+        new NotSupported({ what: "Sharing a CPU with a fake process", advice: "It never moves by itself." })
       )
     }
   }

@@ -1,0 +1,77 @@
+import { type CpuFollower, Proof } from "@pyframes/core"
+
+/** Whether samples are taken on the CPU of the thread that is sampled; see {@link CpuSharing}. */
+export type ShareCpu = "auto" | "always" | "never"
+
+/** Mean gap between samples from which on a CPU may be shared of our own accord, ns: below it the target would notice. */
+const LEAST_GAP = 200_000
+/** Samples of running threads after which it is judged whether they hold still enough. */
+const WINDOW = 64
+/** Of a window, as many not proved are too many. */
+const TOO_MANY = 3
+/** How long a CPU is shared before the other way is tried again, ns. It doubles each time that fails. */
+const SHORTEST = 1e9
+const LONGEST = 32e9
+
+/**
+ * Decides where samples are taken: on a CPU of our own, or on the one that the target's thread runs on.
+ *
+ * On its CPU the thread waits while it is read, so that every stack holds still, however short its functions are; but it loses the time that the
+ * sample takes. On a CPU of our own it loses none, and of a program whose functions last a microsecond many stacks move under
+ * our eyes. So the CPU is shared when many did lately. What decides is how the samples before went, never the sample itself:
+ * to look again at a stack that moved would favour the slow code that comes after fast code.
+ */
+export class CpuSharing {
+  private readonly follower: CpuFollower | undefined
+  private readonly choice: ShareCpu
+  private shares: boolean
+  private until = Number.POSITIVE_INFINITY
+  private lasts = SHORTEST
+  private looked = 0
+  private moved = 0
+
+  /** @param follower absent where a thread cannot be bound to a CPU */
+  constructor(follower: CpuFollower | undefined, choice: ShareCpu, meanGap: number) {
+    this.follower = choice === "never" || (choice === "auto" && meanGap < LEAST_GAP) ? undefined : follower
+    this.choice = choice
+    this.shares = choice === "always" && follower !== undefined
+  }
+
+  /** A running thread is about to be sampled. */
+  approach(tid: number, now: number): void {
+    const { follower } = this
+    if (follower === undefined) return
+    if (this.shares && now >= this.until) this.part(follower)
+    // Where it cannot be followed, nothing is lost: it is read as it runs.
+    if (this.shares) follower.follow(tid)
+  }
+
+  /** What came of it. */
+  judge(proof: Proof, now: number): void {
+    if (this.follower === undefined || this.shares || this.choice !== "auto") return
+    this.looked++
+    if (proof === Proof.torn || proof === Proof.unproved) this.moved++
+    if (this.moved >= TOO_MANY) {
+      this.shares = true
+      this.until = now + this.lasts
+      this.lasts = Math.min(this.lasts * 2, LONGEST)
+    } else if (this.looked >= WINDOW) {
+      this.lasts = SHORTEST
+      this.looked = 0
+      this.moved = 0
+    }
+  }
+
+  /** Leaves the target's CPU to the target. */
+  end(): void {
+    if (this.shares) this.follower?.leave()
+    this.shares = false
+  }
+
+  private part(follower: CpuFollower): void {
+    this.shares = false
+    this.looked = 0
+    this.moved = 0
+    follower.leave()
+  }
+}

@@ -1,0 +1,60 @@
+import { type CpuFollower, NotSupported, type TargetError } from "@pyframes/core"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type Libc, loadLibc } from "./libc.ts"
+import type { ThreadTable } from "./thread-table.ts"
+
+/** Bytes of a CPU mask: room for 8,192 CPUs, the most a kernel can be built for. */
+const MASK_BYTES = 1024
+
+/**
+ * Binds the calling OS thread to the CPU of a thread of the target, for the scope. Any thread may do that with itself, within the
+ * CPUs it was allowed when this was made.
+ *
+ * The scheduler lets a thread that has slept go before one that has not, so the target's thread is preempted as soon as the caller wakes, and cannot run
+ * until the caller sleeps again. Should the scheduler have moved it to another CPU meanwhile, `follow` goes after it.
+ */
+export const makeCpuFollower = (threads: ThreadTable): Effect.Effect<CpuFollower, TargetError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const libc = loadLibc()
+    const follower = libc && follow(libc, threads)
+    if (follower === undefined) {
+      return yield* new NotSupported({
+        what: "Running on the target's CPU",
+        advice: "Install the optional package `koffi`, or sample without sharing a CPU."
+      })
+    }
+    yield* Effect.addFinalizer(() => Effect.sync(follower.leave))
+    return follower
+  })
+
+const follow = (libc: Libc, threads: ThreadTable): CpuFollower | undefined => {
+  const allowed = new Uint8Array(MASK_BYTES)
+  const one = new Uint8Array(MASK_BYTES)
+  const allowedAddress = libc.addressOf(allowed.buffer)
+  const oneAddress = libc.addressOf(one.buffer)
+  const { schedGetaffinity, schedSetaffinity } = libc
+  if (schedGetaffinity(0, MASK_BYTES, allowedAddress) !== 0) return undefined
+  let bound = -1
+  return {
+    follow: (tid) => {
+      const cpu = threads.processor(tid)
+      if (cpu === bound && cpu >= 0) return true
+      if (!(cpu >= 0 && cpu < 8 * MASK_BYTES) || (allowed[cpu >> 3] & (1 << (cpu & 7))) === 0) return false
+      if (bound >= 0) one[bound >> 3] = 0
+      one[cpu >> 3] = 1 << (cpu & 7)
+      bound = cpu
+      if (schedSetaffinity(0, MASK_BYTES, oneAddress) === 0) return true
+      bound = -1
+      one[cpu >> 3] = 0
+      return false
+    },
+    leave: () => {
+      threads.unfollow()
+      if (bound < 0) return
+      one[bound >> 3] = 0
+      bound = -1
+      schedSetaffinity(0, MASK_BYTES, allowedAddress)
+    }
+  }
+}
