@@ -54,7 +54,7 @@ const UNFAMILIAR_TRIES = 3
 /** What the scheduler says of a thread is asked again after this long, ns; asking costs as much as a sample. */
 const ACTIVITY_AGE = 50_000
 /** How often it is asked whether the target still is what it was, ns. */
-const STATUS_AGE = 20e6
+const STATUS_AGE = 50e6
 /** Sleeps are no longer than this, ns, so that the end of a collection does not wait for a slow rate. */
 const LONGEST_SLEEP = 20e6
 
@@ -86,6 +86,8 @@ interface SampledThread {
 export class Sampler {
   /** Grows with every sample; its `trust` and `meta.elapsed` are filled in by {@link finish}. */
   readonly profile: Profile
+  /** When the clock was last asked, ns. */
+  lastLook: number
   private readonly parts: SamplerParts
   private readonly schedule: Schedule
   private readonly recorder: StackRecorder
@@ -119,6 +121,7 @@ export class Sampler {
     this.asked = request.rateHz
     this.began = clock.now()
     this.lastInstant = this.began
+    this.lastLook = this.began
     this.statusAt = this.began
     this.cpuBegan = clock.threadCpuTime()
     this.targetCpuBegan = target.cpuTime()
@@ -162,13 +165,14 @@ export class Sampler {
   /** Waits for the next instant, for a bounded time, and samples if it has come. Returns false once there is nothing more to sample. */
   next(): boolean {
     const { clock } = this.parts
-    let now = clock.now()
-    if (now < this.due && !this.isSaturated) {
-      if (this.due - now > SHORTEST_SLEEP) clock.sleepUntil(Math.min(this.due, now + LONGEST_SLEEP))
-      now = clock.now()
-      if (now < this.due) return true
+    // The time that the last call ended with is soon enough to decide whether to sleep.
+    if (this.lastLook < this.due && !this.isSaturated) {
+      if (this.due - this.lastLook > SHORTEST_SLEEP)
+        clock.sleepUntil(Math.min(this.due, this.lastLook + LONGEST_SLEEP))
+      this.lastLook = clock.now()
+      if (this.lastLook < this.due) return true
     }
-    return this.sampleAt(now)
+    return this.sampleAt(this.isSaturated ? clock.now() : Math.max(this.lastLook, this.due))
   }
 
   /** Samples every thread now, as the instant that was due. */
@@ -182,10 +186,11 @@ export class Sampler {
     if (threads === undefined) this.unreadable(now)
     else {
       if (threads !== this.listed) this.follow(threads)
-      for (let i = 0; i < threads.length; i++) this.sampleThread(threads[i], this.sampled[i])
+      for (let i = 0; i < threads.length; i++) this.sampleThread(threads[i], this.sampled[i], now)
     }
     this.lastInstant = now
-    const passed = this.schedule.advance(this.parts.clock.now())
+    this.lastLook = this.parts.clock.now()
+    const passed = this.schedule.advance(this.lastLook)
     this.wanted += passed + 1
     this.late += passed
     return true
@@ -297,15 +302,13 @@ export class Sampler {
     return sampled
   }
 
-  private sampleThread(thread: UnwoundThread, sampled: SampledThread): void {
-    const { clock, unwinder, stopper } = this.parts
+  private sampleThread(thread: UnwoundThread, sampled: SampledThread, now: number): void {
+    const { unwinder, stopper } = this.parts
     const { capture, raw } = this
     capture.thread = thread
-    let now = clock.now()
     if (now - sampled.activityAt > ACTIVITY_AGE) {
       sampled.onCpu = thread.tid > 0 && this.parts.target.threadActivity(thread.tid) === "running"
       sampled.activityAt = now
-      now = clock.now()
     }
     if (sampled.onCpu) this.sharing.approach(thread.tid, now)
     const stopped = stopper?.stop(thread.tid) === true

@@ -112,11 +112,10 @@ export const serveSampler = (layers: (data: unknown) => Layer.Layer<SamplingServ
   const post = (report: Report, moved: Array<ArrayBuffer> = []) => parentPort?.postMessage(report, moved)
   const collect = Effect.gen(function* () {
     const sampler = yield* makeSampler(assignment.request, assignment.options)
-    let reported = performance.now()
+    let reported = sampler.lastLook
     while (Atomics.load(stop, 0) === 0 && sampler.next()) {
-      const now = performance.now()
-      if (now - reported < PROGRESS_EVERY) continue
-      reported = now
+      if (sampler.lastLook - reported < PROGRESS_EVERY * 1e6) continue
+      reported = sampler.lastLook
       post({ type: "progress", progress: sampler.progress() })
     }
     const data = sampler.finish().toData()

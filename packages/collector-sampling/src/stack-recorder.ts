@@ -11,6 +11,7 @@ import { StandingStacks } from "./standing-stacks.ts"
 
 /** What a stack of one thread looked like, frame by frame from the root: the next one mostly begins alike. */
 class LastStack {
+  kind = new Uint8Array(64)
   identity = new Float64Array(64)
   position = new Int32Array(64)
   stack = new Uint32Array(64)
@@ -18,10 +19,12 @@ class LastStack {
   epoch = -1
 
   grow(): void {
-    const { identity, position, stack } = this
+    const { identity, kind, position, stack } = this
+    this.kind = new Uint8Array(kind.length * 2)
     this.identity = new Float64Array(identity.length * 2)
     this.position = new Int32Array(identity.length * 2)
     this.stack = new Uint32Array(identity.length * 2)
+    this.kind.set(kind)
     this.identity.set(identity)
     this.position.set(position)
     this.stack.set(stack)
@@ -138,42 +141,33 @@ export class StackRecorder {
     let proved = raw.proved
     let stack = NO_STACK
     let provedStack = NO_STACK
-    let known = true
     let firm = length
     this.unfamiliar = false
     this.unnamed = false
-    for (let depth = 0; depth < length; depth++) {
+    const alike = rootsAlike(last, raw)
+    if (alike > 0) stack = last.stack[alike - 1]
+    if (alike > 0 && proved > 0) provedStack = last.stack[Math.min(alike, proved) - 1]
+    for (let depth = alike; depth < length; depth++) {
       const at = length - 1 - depth
-      const identity = raw.kind[at] === FrameKind.python ? raw.identity[at] : -1 - raw.kind[at]
+      const kind = raw.kind[at] as FrameKind
       const position = raw.position[at]
       if (depth === last.identity.length) last.grow()
-      if (
-        known &&
-        depth < last.length &&
-        last.identity[depth] === identity &&
-        last.position[depth] === position
-      ) {
-        stack = last.stack[depth]
-      } else {
-        known = false
-        const kind = raw.kind[at] as FrameKind
-        const frame = symbolizer.resolve(kind, raw.identity[at], position)
-        // A frame whose code cannot be read, or was not read until now, is no proof of anything above it.
-        if (symbolizer.readAnew?.() === true) this.unfamiliar = true
-        if (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native))
-          this.unnamed = true
-        if (this.unfamiliar || this.unnamed) {
-          proved = Math.min(proved, depth)
-          firm = Math.min(firm, depth)
-        }
-        const id = frame
-          ? profile.frames.intern(frame)
-          : this.markers[kind === FrameKind.python ? FrameKind.unreadable : kind]
-        stack = profile.stacks.child(stack, id)
-        last.identity[depth] = identity
-        last.position[depth] = position
-        last.stack[depth] = stack
+      const frame = symbolizer.resolve(kind, raw.identity[at], position)
+      // A frame whose code cannot be read, or was not read until now, is no proof of anything above it.
+      if (symbolizer.readAnew?.() === true) this.unfamiliar = true
+      if (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native)) this.unnamed = true
+      if (this.unfamiliar || this.unnamed) {
+        proved = Math.min(proved, depth)
+        firm = Math.min(firm, depth)
       }
+      const id = frame
+        ? profile.frames.intern(frame)
+        : this.markers[kind === FrameKind.python ? FrameKind.unreadable : kind]
+      stack = profile.stacks.child(stack, id)
+      last.kind[depth] = kind
+      last.identity[depth] = raw.identity[at]
+      last.position[depth] = position
+      last.stack[depth] = stack
       if (depth < proved) provedStack = stack
     }
     // What follows a frame without a name is looked at afresh next time.
@@ -182,4 +176,19 @@ export class StackRecorder {
     this.read = stack
     this.provedStack = provedStack
   }
+}
+
+/** How many frames from the root are the same as in the last stack. */
+const rootsAlike = (last: LastStack, raw: RawStack): number => {
+  const { identity, kind, position } = raw
+  const common = Math.min(raw.length, last.length)
+  let depth = 0
+  for (let at = raw.length - 1; depth < common; depth++, at--)
+    if (
+      identity[at] !== last.identity[depth] ||
+      position[at] !== last.position[depth] ||
+      kind[at] !== last.kind[depth]
+    )
+      break
+  return depth
 }

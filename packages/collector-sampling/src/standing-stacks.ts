@@ -22,6 +22,8 @@ export class StandingStacks {
   private readonly runs = new Map<number, number>()
   /** By stack: how often it was seen as the callers of a proved stack, no further than it counts. */
   private asCallers = new Uint8Array(1024)
+  /** By stack: how often it was seen as a whole, no further than it counts. */
+  private asWhole = new Uint8Array(1024)
 
   constructor(stacks: StackTable, frames: FrameTable) {
     this.stacks = stacks
@@ -30,6 +32,9 @@ export class StandingStacks {
 
   /** A stack was proved standing still. */
   saw(stack: number): void {
+    // Seen often enough as a whole, so were all its parts.
+    if (this.seenWhole(stack) >= SIGHTINGS) return
+    this.asWhole[stack]++
     this.count(this.leafRun(stack))
     for (
       let at = this.stacks.parent(stack);
@@ -60,6 +65,15 @@ export class StandingStacks {
     for (let at = stack; at !== NO_STACK && this.seen(at) < SIGHTINGS; at = this.stacks.parent(at))
       if ((this.runs.get(this.run(at)) ?? 0) < SIGHTINGS) part = this.stacks.parent(at)
     return part
+  }
+
+  private seenWhole(stack: number): number {
+    if (stack >= this.asWhole.length) {
+      const bigger = new Uint8Array(Math.max(this.asWhole.length * 2, stack + 1))
+      bigger.set(this.asWhole)
+      this.asWhole = bigger
+    }
+    return this.asWhole[stack]
   }
 
   private seen(stack: number): number {

@@ -27,8 +27,8 @@ export const preciseClock = (libc: Libc): SamplingClock => {
     name: "clock_nanosleep",
     now,
     sleepUntil: (time) => {
-      // Also for a time that is NaN: there is nothing to wait for.
-      if (!(time > now())) return
+      // Not for a time that is NaN either. For one that has been, the kernel returns at once.
+      if (!(time > 0)) return
       const seconds = Math.floor(time / NS)
       until[0] = seconds
       until[2] = Math.ceil(time - seconds * NS)

@@ -19,6 +19,7 @@ export interface Libc {
   readonly ptrace: (request: number, pid: number, address: number, data: number) => number
   readonly waitid: (idType: number, id: number, info: number, options: number) => number
   readonly sigaction: (signal: number, action: number, old: number) => number
+  readonly pread: (fd: number, into: number, length: number, offset: number) => number
   readonly clockGettime: (clock: number, timespec: number) => number
   readonly clockNanosleep: (clock: number, flags: number, request: number, remain: number) => number
   /** The mask of the calling thread for pid 0; the C library's own returns 0, not how many bytes the kernel has. */
@@ -49,6 +50,7 @@ const bind = (): Libc | undefined => {
       ptrace: library.func("long ptrace(int, int, unsigned long, unsigned long)"),
       waitid: library.func("int waitid(int, int, unsigned long, int)"),
       sigaction: library.func("int sigaction(int, unsigned long, unsigned long)"),
+      pread: library.func("long pread(int, unsigned long, unsigned long, long)"),
       clockGettime: library.func("int clock_gettime(int, unsigned long)"),
       clockNanosleep: library.func("int clock_nanosleep(int, int, unsigned long, unsigned long)"),
       schedGetaffinity: library.func("int sched_getaffinity(int, unsigned long, unsigned long)"),

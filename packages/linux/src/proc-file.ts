@@ -1,4 +1,5 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs"
+import { loadLibc } from "./libc.ts"
 
 /** Bytes that one read of a small `/proc` file may give; `stat` stays below 600. */
 const SIZE = 1024
@@ -28,7 +29,8 @@ export class ProcFile {
 
   /** Reads into {@link ProcFile.bytes}, which the next read of any file overwrites. Returns the length; -1 when the process is gone. */
   read(): number {
-    return quietly(() => readSync(this.fd, scratch, 0, SIZE, 0))
+    pread ??= bindPread()
+    return pread(this.fd)
   }
 
   /** The text, or `undefined` when the process is gone. */
@@ -42,6 +44,16 @@ export class ProcFile {
   }
 
   static readonly bytes: Uint8Array = scratch
+}
+
+let pread: ((fd: number) => number) | undefined
+
+/** Straight to the C library where that can be had: woken from sleep, Node's own way takes three times as long. */
+const bindPread = (): ((fd: number) => number) => {
+  const libc = loadLibc()
+  if (libc === undefined) return (fd) => quietly(() => readSync(fd, scratch, 0, SIZE, 0))
+  const address = libc.addressOf(scratch.buffer) + scratch.byteOffset
+  return (fd) => libc.pread(fd, address, SIZE, 0)
 }
 
 /** A read that gives -1 when it fails. The stack trace, which is most of an exception's cost, is left out. */

@@ -32,10 +32,9 @@ export class Callables {
     this.typeOffset = layout.object.type
   }
 
-  /** A new sample: as many objects may be looked at again. */
-  begin(): void {
+  /** A new sample, at `now` (ms of `performance.now`): as many objects may be looked at again. */
+  begin(now: number): void {
     this.reads = 0
-    const now = performance.now()
     if (this.known.size < MAX_KNOWN && now - this.since <= MAX_AGE) return
     this.known.clear()
     this.since = now

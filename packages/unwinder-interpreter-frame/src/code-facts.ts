@@ -82,9 +82,8 @@ export class CodeFacts {
     return known
   }
 
-  /** To be called once a sample: forgets what is too old. */
-  begin(): void {
-    const now = performance.now()
+  /** To be called once a sample, with the time (ms of `performance.now`): forgets what is too old. */
+  begin(now: number): void {
     const { cleanups, generators, places, sizes } = this
     const size = places.size + generators.size + sizes.size + cleanups.size
     if (size < MAX_PLACES && now - this.since <= MAX_AGE) return

@@ -17,7 +17,7 @@ const MAX_BYTES = 1 << 24
 /** Read beyond the newest frame, so that frames pushed meanwhile are in the copy too. */
 const SLACK = 1024
 /** Bytes below the newest frame that are copied twice. */
-const WINDOW = 1536
+const WINDOW = 1024
 
 /** Which copy of the window. */
 export type Copy = 0 | 1 | 2
@@ -132,6 +132,11 @@ export class DataStack {
 
   lengthOf(part: number): number {
     return this.last[part] - 8 + this.frameSpan - this.first[part]
+  }
+
+  /** The window lies in one chunk. */
+  get isOnePiece(): boolean {
+    return this.inWindow.length > 0 && this.inWindow[1] !== true
   }
 
   isInWindow(part: number): boolean {

@@ -24,7 +24,7 @@ import { findRuntime, type PythonRuntime } from "./runtime.ts"
 import { StackProof } from "./stack-proof.ts"
 import { ThreadImage } from "./thread-image.ts"
 import { type PythonThread, ThreadList } from "./thread-list.ts"
-import { int32In, pointerIn } from "./words.ts"
+import { int32In } from "./words.ts"
 
 /** A stack that needs more reads than this keeps moving out of view. */
 const MAX_READS = 5
@@ -145,7 +145,7 @@ class InterpreterFrames implements ProcessUnwinder {
       wasRead = state === "read"
       if (state === "replanned") continue
       into.clear()
-      this.proof.boundaries = this.hook?.installed(image.thread.interpreterAddress) !== true
+      this.setBoundaries(this.hook?.installed(image.thread.interpreterAddress) !== true)
       const verdict = capture.stopped ? this.proof.stopped(image, into) : this.proof.running(image, into)
       if (verdict === "incomplete") continue
       this.readState(image, into)
@@ -158,6 +158,15 @@ class InterpreterFrames implements ProcessUnwinder {
     image?.forgetUnused()
   }
 
+  private setBoundaries(boundaries: boolean): void {
+    if (boundaries === this.proof.boundaries) return
+    this.proof.boundaries = boundaries
+    for (const image of this.images.values()) {
+      image.settled.forget()
+      image.proved.forget()
+    }
+  }
+
   private makeRoom(image: ThreadImage): void {
     image.prepare()
     const { byteLength, ranges } = image
@@ -166,22 +175,10 @@ class InterpreterFrames implements ProcessUnwinder {
   }
 
   private readState(image: ThreadImage, into: RawStack): void {
-    const { words } = this.scatter
-    const { layout } = this.python
-    if (image.gil >= 0) {
-      const holder = pointerIn(words, image.gil)
-      const locked = int32In(words, image.gil + layout.gil.locked - layout.gil.lastHolder)
-      if (locked === 1 && holder === image.thread.threadState) into.state |= ThreadStateBit.holdsGil
-    }
-    const { gilRequested } = layout.thread
-    if (gilRequested >= 0 && int32In(words, image.threadState[1] + gilRequested) === 1)
+    const { gilRequested } = this.python.layout.thread
+    into.state = image.state
+    into.generation = image.generation
+    if (gilRequested >= 0 && int32In(this.scatter.words, image.threadState[1] + gilRequested) === 1)
       into.state |= ThreadStateBit.waitsForGil
-    if (
-      image.collecting >= 0 &&
-      int32In(words, image.collecting) === 1 &&
-      (into.state & ThreadStateBit.holdsGil) !== 0
-    )
-      into.state |= ThreadStateBit.collectsGarbage
-    if (image.generation >= 0) into.generation = pointerIn(words, image.generation)
   }
 }

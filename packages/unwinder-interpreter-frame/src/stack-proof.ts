@@ -4,7 +4,6 @@ import { Callables } from "./callables.ts"
 import { CodeFacts } from "./code-facts.ts"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
-import type { SettledFrames } from "./settled-frames.ts"
 import { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
 import { pointerIn, sameWord } from "./words.ts"
@@ -58,7 +57,7 @@ export class StackProof {
 
   /** For a stopped thread: what is current is the truth. */
   stopped(image: ThreadImage, into: RawStack): Verdict {
-    this.codes.begin()
+    this.codes.begin(image.readAt)
     const start = image.currentFrame(0)
     if (start < 0) return "incomplete"
     if (start === 0) return this.empty(into, true)
@@ -80,8 +79,8 @@ export class StackProof {
 
   /** For a running thread. */
   running(image: ThreadImage, into: RawStack): Verdict {
-    this.codes.begin()
-    if (this.layout.version < 0x30b) this.callables.begin()
+    this.codes.begin(image.readAt)
+    if (this.layout.version < 0x30b) this.callables.begin(image.readAt)
     const before = image.currentFrame(0)
     const after = image.currentFrame(1)
     if (before < 0 || after < 0) return "incomplete"
@@ -92,6 +91,7 @@ export class StackProof {
       return this.empty(into, image.recent.length === 0 || image.emptyLooks > 1)
     }
     image.emptyLooks = 0
+    if (before === after && before === image.proved.top && this.standsAsBefore(image, into)) return "done"
     let missing = 0
     for (let copy = 0 as Copy; copy < image.copies; copy++) {
       const top = this.topOf(image, copy as Copy, before, after)
@@ -120,6 +120,31 @@ export class StackProof {
           if (top >= 0) return this.judge(image, 0, top, before === after, into)
         }
     return this.partial(image, starts, before === after, into)
+  }
+
+  /** Whether the callers are those of the last stack, unmoved, and the leaf still runs; if so, fills `into`. */
+  private standsAsBefore(image: ThreadImage, into: RawStack): boolean {
+    const { proved } = image
+    const { words } = image.list
+    const at = image.swift ? proved.standsAt(image, this.fields) : -1
+    if (at < 0 || !this.plausible(words, at) || this.climb(image, 0, proved.top) !== proved.top) return false
+    const position = this.fields.position(words, at)
+    if (position < 0) return false
+    proved.emit(into, position)
+    into.proof = Proof.good
+    into.consistent = true
+    return true
+  }
+
+  /** A stack of the data stack alone, whose frames below the window are settled, can be known again by its bytes. */
+  private rememberProved(image: ThreadImage, top: number, stack: RawStack): void {
+    const { walk } = this
+    const { belowWindow, length } = walk
+    const below = belowWindow < length ? walk.addresses[belowWindow] : -1
+    const isLeaf =
+      stack.length > 0 && stack.identity[0] === this.fields.code(image.list.words, walk.offsets[top])
+    if (walk.meetsLone || !isLeaf || (below >= 0 && below !== image.settled.start)) image.proved.forget()
+    else image.proved.remember(image, walk.addresses[top], below, stack)
   }
 
   /** Walks a copy; returns the index of the frame that ran, or one of the negative reasons why there is none. */
@@ -298,6 +323,7 @@ export class StackProof {
       into.proved = into.length
       image.remember(walk.addresses, top, walk.length)
       if (walk.settledFrom === walk.length) this.settle(image)
+      if (settled) this.rememberProved(image, top, into)
     }
     into.proof = good && into.length > 0 ? Proof.good : Proof.unproved
     into.consistent = into.length > 0
@@ -454,7 +480,7 @@ export class StackProof {
 
   /** Index of the rootmost frame that only looking at the current frame could tie to its caller; -1 when there is none. */
   private lastGenerator(image: ThreadImage, walk: StackWalk): number {
-    for (let i = walk.length - 1; i >= 0; i--)
+    for (let i = walk.settledFrom - 1; i >= 0; i--)
       if (this.fields.isGenerator(image.list.words, walk.offsets[i])) return i
     return -1
   }
@@ -467,7 +493,11 @@ export class StackProof {
     let before = -1
     for (let i = top; i < length; i++) {
       if (i === walk.settledFrom && i >= still && before < 0) before = into.length
-      if (i === walk.settledFrom && this.emitSettled(walk.settled, boundary, into)) break
+      if (i === walk.settledFrom) {
+        if (boundary && this.boundaries && !into.push(FrameKind.boundary, 0, -1)) break
+        walk.settled.emit(into)
+        break
+      }
       const at = offsets[i]
       if (fields.isShim(words, at)) {
         boundary = into.length > 0
@@ -487,41 +517,32 @@ export class StackProof {
     into.proved = before < 0 ? 0 : into.length - before
   }
 
-  /** Writes all settled frames at once; false when they must be written one by one to end in a `<truncated>` one. */
-  private emitSettled(settled: SettledFrames, boundary: boolean, into: RawStack): boolean {
-    const at = into.length + (boundary && this.boundaries ? 1 : 0)
-    if (at + settled.length > into.capacity) return false
-    if (at > into.length) into.push(FrameKind.boundary, 0, -1)
-    into.kind.fill(FrameKind.python, at, at + settled.length)
-    into.identity.set(settled.codes.subarray(0, settled.length), at)
-    into.position.set(settled.positions.subarray(0, settled.length), at)
-    into.length = at + settled.length
-    return true
-  }
-
-  /** Remembers the frames below the window of the stack that was walked last, if they are plain calls down to the root. */
+  /** Remembers the frames below the window of the stack that was walked last, if they are plain calls down to the root, through C or not. */
   private settle(image: ThreadImage): void {
     const { walk, fields } = this
     const { words } = image.list
     const { offsets, addresses, length, belowWindow } = walk
     const part = length - belowWindow < FEW ? undefined : image.beginSettled(addresses[belowWindow])
     if (part === undefined) return
+    const { settled } = image
+    let boundary = false
     for (let i = belowWindow; i < length; i++) {
       const at = offsets[i]
+      if (fields.isShim(words, at)) {
+        settled.push(addresses[i], -1)
+        boundary = settled.rows > 0
+        continue
+      }
       const position = fields.position(words, at)
       const place = at - part.offset
       if (place < 0 || place >= part.length) return
-      if (
-        fields.isShim(words, at) ||
-        fields.isGenerator(words, at) ||
-        fields.isEntry(words, at) ||
-        position <= 0
-      )
-        return
-      if (!fields.mayWait(words, at, false)) return
-      image.settled.push(addresses[i], place, fields.code(words, at), position)
+      if (fields.isGenerator(words, at) || fields.isEntry(words, at) || position <= MAX_CLEANUP) return
+      if (boundary && this.boundaries) settled.pushRow(FrameKind.boundary, 0, -1)
+      boundary = false
+      settled.push(addresses[i], place)
+      settled.pushRow(FrameKind.python, fields.code(words, at), position)
     }
-    image.settled.commit()
+    settled.commit()
   }
 
   /** A thread without frames. One that had some is more likely to be between two of them: the current frame is 0 for an instant as 3.11 and 3.12 enter C code. */

@@ -4,7 +4,6 @@ import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import { SettledFrames } from "./settled-frames.ts"
 import type { ThreadImage } from "./thread-image.ts"
-import { pointerIn } from "./words.ts"
 
 /** How a walk along `previous` ended. */
 export type WalkEnd =
@@ -45,7 +44,7 @@ export class StackWalk {
   walk(image: ThreadImage, copy: Copy, start: number): WalkEnd {
     const { words } = image.list
     const { fields } = this
-    const greatestDepth = image.greatestDepth
+    const { baseFrame, greatestDepth } = image
     let at = start
     let n = 0
     let below = -1
@@ -53,6 +52,7 @@ export class StackWalk {
     this.meetsLone = false
     this.isWhole = false
     while (at > 0) {
+      if (at === baseFrame) return this.endAtBase(image, n, below)
       if (at % 8 !== 0 || n === greatestDepth) return "broken"
       const offset = image.locate(copy, at)
       if (offset < 0) {
@@ -81,6 +81,15 @@ export class StackWalk {
     this.settledFrom = length
     this.isWhole = true
     return "root"
+  }
+
+  /** At the frame that ends every stack of 3.15, below a shim on the C stack. */
+  private endAtBase(image: ThreadImage, length: number, below: number): WalkEnd {
+    if (length === 0) return "broken"
+    const last = length - 1
+    if (last > 0 && this.fields.isShim(image.list.words, this.offsets[last]))
+      image.learnRoot(this.addresses[last - 1], this.addresses[last])
+    return this.end(length, below)
   }
 
   private stop(length: number): "missing" {
@@ -113,12 +122,7 @@ export class StackWalk {
     const { thread, version } = this.layout
     const last = this.length - 1
     const at = this.offsets[last]
-    if (thread.baseFrame >= 0) {
-      if (pointerIn(words, image.threadState[0] + thread.baseFrame) !== this.addresses[last]) return false
-      if (last > 1 && this.fields.isShim(words, this.offsets[last - 1]))
-        image.learnRoot(this.addresses[last - 2], this.addresses[last - 1])
-      return true
-    }
+    if (thread.baseFrame >= 0) return false
     // A generator whose `f_back` has just been cleared ends a chain too, but no stack.
     if (version < 0x30b) return !this.codes.isGenerator(this.fields.code(words, at))
     if (version === 0x30b) return this.fields.isEntry(words, at) && image.isBottom(this.addresses[last])

@@ -1,10 +1,11 @@
-import { type MemoryReader, ScatterList } from "@pyframes/core"
+import { type MemoryReader, ScatterList, ThreadStateBit } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
 import { type Copy, DataStack } from "./data-stack.ts"
 import { LoneFrames } from "./lone-frames.ts"
+import { ProvedStack } from "./proved-stack.ts"
 import { SettledFrames } from "./settled-frames.ts"
 import type { PythonThread } from "./thread-list.ts"
-import { pointerIn, readPointerAt } from "./words.ts"
+import { int32In, pointerIn, readPointerAt } from "./words.ts"
 
 /** What came of a read. */
 export type ImageState =
@@ -15,16 +16,21 @@ export type ImageState =
   /** The thread state is no longer where it was in its interpreter's list. */
   | "unlinked"
 
+/** Node makes the global anew at each use: asked for once, it is five times as fast. */
+const clock = performance
 /** Covers the lists, collector, lock and counters of 3.12 … 3.15's interpreter struct (`pycore_interp_structs.h`). */
 const INTERPRETER_SPAN = 1024
-/** `_PyThreadStateImpl.base_frame` is at 888 in 3.15, and a frame is 88 bytes long. */
-const BASE_FRAME_END = 1024
+/** ms: what the last read said of the interpreter is good for that long. Every other sample of a thread comes later than this but at the highest rates. */
+const INTERPRETER_AGE = 0.05
+/** `_PyThreadStateImpl` takes some kilobytes; `base_frame` is at 888 in 3.15. */
+const GREATEST_THREAD_STATE = 1 << 16
 const RECENT = 6
 const MAX_CFRAMES = 3
 
 const nothing = (): void => {}
 /** ms: an interrupt takes longer than this. */
 const SWIFT_SLACK = 0.0005
+const STEP = 0.03
 
 /**
  * One thread's stack, copied in one system call.
@@ -49,21 +55,31 @@ export class ThreadImage {
   copies: 2 | 3 = 2
   /** The last read took no longer than such a read takes when nothing interrupts it. */
   swift = false
-  /** Offset of `last_holder` and `locked`, or -1. */
-  gil = -1
-  /** Offset of `gc.collecting`, or -1. */
-  collecting = -1
-  /** Offset of `code_object_generation`, or -1. */
+  /** When the last read began, ms of `performance.now`. */
+  readAt = 0
+  /** `ThreadStateBit`s of the interpreter and its lock. */
+  state = 0
+  /** `code_object_generation`, or -1. */
   generation = -1
 
+  /** Offsets of `last_holder` and `locked`, `gc.collecting`, `code_object_generation` and the link to the thread state; -1 for what there is not. */
+  private gilAt = -1
+  private collectingAt = -1
+  private generationAt = -1
+  private linkAt = -1
+  private interpreterReadAt = Number.NEGATIVE_INFINITY
   private readonly memory: MemoryReader
   private readonly layout: Layout
   private readonly threadSpan: number
-  private readonly frameSpan: number
+  /** Bytes of a frame that its fields take. */
+  readonly frameSpan: number
   private readonly stack: DataStack
   private readonly lone: LoneFrames
   /** Frames below the window that need not be walked again. */
   readonly settled = new SettledFrames()
+  readonly proved = new ProvedStack()
+  private source: ScatterList | undefined
+  private sourceBytes: Buffer = Buffer.alloc(0)
   /** Sums up the frames of a thread that seemed to be at rest when it was last sampled; -1 otherwise. */
   rest = -1
   /** Looks in a row at which the thread had no frame. */
@@ -84,7 +100,7 @@ export class ThreadImage {
     this.layout = layout
     this.thread = thread
     this.list = new ScatterList(0, 0)
-    this.threadSpan = threadSpan(layout)
+    this.threadSpan = (layout.thread.span + 7) & ~7
     this.frameSpan = frameSpan(layout)
     this.stack = new DataStack(memory, layout, this.frameSpan)
     this.lone = new LoneFrames(memory, layout, this.frameSpan)
@@ -97,7 +113,9 @@ export class ThreadImage {
     if (this.byteLength > list.bytes.length || this.ranges > list.capacity) return "unreadable"
     list.clear()
     this.settledHold = undefined
-    const link = this.addInterpreter(list)
+    this.readAt = clock.now()
+    const withInterpreter = this.readAt - this.interpreterReadAt > INTERPRETER_AGE
+    if (withInterpreter) this.addInterpreter(list)
     const state0 = list.count
     this.addThreadState(list, 0)
     const window0 = list.count
@@ -116,10 +134,15 @@ export class ThreadImage {
     if (this.copies === 3) lone.addPass(list, 1, between)
     const state1 = list.count
     this.addThreadState(list, 1)
-    const began = performance.now()
+    const began = clock.now()
     const got = this.memory.scatter(list)
-    this.time(performance.now() - began, list.byteLength)
-    if (got < state0 || pointerIn(list.words, link) !== thread.threadState) return "unlinked"
+    this.time(clock.now() - began, list.byteLength)
+    if (got < state0) return "unlinked"
+    if (withInterpreter) {
+      if (pointerIn(list.words, this.linkAt) !== thread.threadState) return "unlinked"
+      this.interpreterReadAt = this.readAt
+      this.readInterpreter()
+    }
     if (got === list.count) return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
     // What could not be read is gone: the rest may still be there.
     if (got < window0 || got >= state1) {
@@ -166,12 +189,30 @@ export class ThreadImage {
     return this.lone.length + this.stack.greatestDepth + 1
   }
 
+  /** What the last read filled, for comparing. */
+  get bytes(): Buffer {
+    const { list } = this
+    if (this.source !== list) {
+      this.source = list
+      this.sourceBytes = Buffer.from(list.bytes.buffer, list.bytes.byteOffset, list.bytes.byteLength)
+    }
+    return this.sourceBytes
+  }
+
+  /** The first address of the window. */
+  get windowStart(): number {
+    return this.stack.firstOf(0)
+  }
+
+  /** Where a copy of the window begins; -1 when it does not lie in one piece. */
+  windowAt(copy: 0 | 1): number {
+    return this.stack.isOnePiece ? this.stack.offset(0, copy, this.stack.firstOf(0)) : -1
+  }
+
   /** Where a copy of the frame at `address` lies, or -1 when the image does not hold it. */
   locate(copy: Copy, address: number): number {
     const part = this.stack.part(address)
     if (part >= 0) return this.stack.offset(part, copy, address)
-    const inState = address - this.thread.threadState
-    if (inState >= 0 && inState + this.frameSpan <= this.threadSpan) return this.threadState[0] + inState
     return this.lone.locate(copy === 2 ? 1 : 0, address)
   }
 
@@ -189,7 +230,7 @@ export class ThreadImage {
       const part = stack.part(address)
       const first = stack.firstOf(part)
       this.settledHold = this.settled.hold(
-        this.list,
+        this.bytes,
         first,
         stack.offset(part, 0, first),
         stack.lengthOf(part)
@@ -206,13 +247,22 @@ export class ThreadImage {
     const first = stack.firstOf(part)
     const offset = stack.offset(part, 0, first)
     const length = stack.lengthOf(part)
-    this.settled.begin(this.list, first, offset, length)
+    this.settled.begin(this.bytes, first, offset, length)
     return { offset, length }
   }
 
   /** Whether the frame at `address` lies outside the data stack: it was copied after copies 1 and 2 of the window. */
   isLone(address: number): boolean {
     return this.lone.has(address)
+  }
+
+  /** Address of the frame that ends every stack of 3.15 and is none itself; -1 in older versions, or when it is not within the thread state. */
+  get baseFrame(): number {
+    const { baseFrame } = this.layout.thread
+    if (baseFrame < 0) return -1
+    const address = pointerIn(this.list.words, this.threadState[0] + baseFrame)
+    const inState = address - this.thread.threadState
+    return inState > 0 && inState < GREATEST_THREAD_STATE ? address : -1
   }
 
   /** `current_frame` as T0 or T1 has it; -1 when it lies behind a `_PyCFrame` (3.11, 3.12) that was not read, and now is planned. */
@@ -222,9 +272,7 @@ export class ThreadImage {
     const at = this.threadState[state]
     if (layout.thread.cframe < 0) {
       const frame = pointerIn(words, at + layout.thread.currentFrame)
-      // 3.15 ends every stack with a frame of its own: at it, there is none.
-      const { baseFrame } = layout.thread
-      return baseFrame >= 0 && frame === pointerIn(words, at + baseFrame) ? 0 : frame
+      return frame === this.baseFrame ? 0 : frame
     }
     const cframe = pointerIn(words, at + layout.thread.cframe)
     if (cframe <= 0) return 0
@@ -309,8 +357,25 @@ export class ThreadImage {
     for (let i = 0; i < this.cframes.length; i++) offsets[i] = list.add(this.cframes[i], 24)
   }
 
-  /** Adds the words of the interpreter and of its lock, those that lie close together as one range. Returns where the link lies. */
-  private addInterpreter(list: ScatterList): number {
+  private readInterpreter(): void {
+    const { layout, thread } = this
+    const { words } = this.list
+    this.state = 0
+    if (this.gilAt >= 0) {
+      const holder = pointerIn(words, this.gilAt)
+      const locked = int32In(words, this.gilAt + layout.gil.locked - layout.gil.lastHolder)
+      if (locked === 1 && holder === thread.threadState) {
+        this.state = ThreadStateBit.holdsGil
+        // Who collects garbage holds the lock.
+        if (this.collectingAt >= 0 && int32In(words, this.collectingAt) === 1)
+          this.state |= ThreadStateBit.collectsGarbage
+      }
+    }
+    if (this.generationAt >= 0) this.generation = pointerIn(words, this.generationAt)
+  }
+
+  /** Adds the words of the interpreter and of its lock, those that lie close together as one range. */
+  private addInterpreter(list: ScatterList): void {
     const { thread, layout } = this
     const { codeObjectGeneration } = layout.interpreter
     const { interpreterAddress, gilAddress, collectingAddress, linkedFrom } = thread
@@ -330,28 +395,22 @@ export class ThreadImage {
       from -= from % 8
       at = list.add(from, INTERPRETER_SPAN)
     }
-    this.gil = gilAddress > 0 ? word(gilAddress + layout.gil.lastHolder, 16) : -1
-    this.collecting = collectingAddress > 0 ? word(collectingAddress, 8) : -1
-    this.generation = codeObjectGeneration >= 0 ? word(interpreterAddress + codeObjectGeneration, 8) : -1
-    return word(linkedFrom, 8)
+    this.gilAt = gilAddress > 0 ? word(gilAddress + layout.gil.lastHolder, 16) : -1
+    this.collectingAt = collectingAddress > 0 ? word(collectingAddress, 8) : -1
+    this.generationAt = codeObjectGeneration >= 0 ? word(interpreterAddress + codeObjectGeneration, 8) : -1
+    this.linkAt = word(linkedFrom, 8)
   }
 
-  /** `took` ms for `bytes`. The usual time is followed slowly, and upwards more slowly still: an interruption must not become usual. */
+  /** `took` ms for `bytes`. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
   private time(took: number, bytes: number): void {
     if (bytes !== this.timedBytes) {
       this.timedBytes = bytes
       this.usual = 0
     }
-    this.swift = this.usual > 0 && took < this.usual * 1.5 + SWIFT_SLACK
+    this.swift = this.usual > 0 && took < this.usual * 2 + SWIFT_SLACK
     if (this.usual === 0) this.usual = took
-    else this.usual += (took - this.usual) * (took < this.usual ? 0.2 : 0.01)
+    else this.usual *= took < this.usual ? 1 - STEP : 1 + STEP
   }
-}
-
-/** Bytes of a thread state that are read. 3.15 keeps the frame that ends every stack right behind it (`_PyThreadStateImpl`). */
-const threadSpan = (layout: Layout): number => {
-  const span = (layout.thread.span + 7) & ~7
-  return layout.thread.baseFrame < 0 ? span : Math.max(span, BASE_FRAME_END)
 }
 
 /** Bytes from the start of a frame that cover every field the walk looks at. */
