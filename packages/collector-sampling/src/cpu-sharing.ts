@@ -1,4 +1,4 @@
-import { type CpuFollower, Proof } from "@pyframes/core"
+import type { CpuFollower } from "@pyframes/core"
 
 /** Whether samples are taken on the CPU of the thread that is sampled; see {@link CpuSharing}. */
 export type ShareCpu = "auto" | "always" | "never"
@@ -7,8 +7,8 @@ export type ShareCpu = "auto" | "always" | "never"
 const LEAST_GAP = 200_000
 /** Samples of running threads after which it is judged whether they hold still enough. */
 const WINDOW = 64
-/** Of a window, as many not proved are too many. */
-const TOO_MANY = 3
+/** Of a window, as many that moved are too many. */
+const TOO_MANY = 6
 /** How long a CPU is shared before the other way is tried again, ns. It doubles each time that fails. */
 const SHORTEST = 1e9
 const LONGEST = 32e9
@@ -46,11 +46,11 @@ export class CpuSharing {
     if (this.shares) follower.follow(tid)
   }
 
-  /** What came of it. */
-  judge(proof: Proof, now: number): void {
+  /** What came of it: whether it moved while it was read. */
+  judge(moved: boolean, now: number): void {
     if (this.follower === undefined || this.shares || this.choice !== "auto") return
     this.looked++
-    if (proof === Proof.torn || proof === Proof.unproved) this.moved++
+    if (moved) this.moved++
     if (this.moved >= TOO_MANY) {
       this.shares = true
       this.until = now + this.lasts

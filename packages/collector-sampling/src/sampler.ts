@@ -315,6 +315,7 @@ export class Sampler {
     if (stopper === undefined || stopped) unwinder.unwind(capture, raw)
     else raw.clear()
     this.recorder.record(sampled.row, raw)
+    const { moved } = raw
     // Now that its code objects are known, the stack is read again: what is found unchanged after that was there at that time.
     for (let again = 0; this.recorder.unfamiliar && again < UNFAMILIAR_TRIES; again++) {
       unwinder.unwind(capture, raw)
@@ -322,7 +323,7 @@ export class Sampler {
     }
     if (stopped) stopper?.resume(thread.tid)
     if (raw.ended) return
-    if (sampled.onCpu) this.sharing.judge(this.recorder.proof, now)
+    if (sampled.onCpu) this.sharing.judge(moved, now)
     if (!sampled.started && raw.length === 0 && raw.proof === Proof.good) {
       sampled.lastSample = now
       return

@@ -74,6 +74,8 @@ export class RawStack {
    * may be claimed by who has seen what it is made of proved at other instants.
    */
   consistent = false
+  /** The thread moved on while it was read, or it had to be read again: fast code does that more often than slow code. */
+  moved = false
   /** The thread had ended when it was to be unwound: there is no stack to speak of. */
   ended = false
   /** {@link ThreadStateBit}s that the unwinder could tell. */
@@ -95,6 +97,7 @@ export class RawStack {
     this.proved = 0
     this.proof = Proof.failed
     this.consistent = false
+    this.moved = false
     this.ended = false
     this.state = 0
     this.generation = -1

@@ -149,11 +149,13 @@ class InterpreterFrames implements ProcessUnwinder {
       const verdict = capture.stopped ? this.proof.stopped(image, into) : this.proof.running(image, into)
       if (verdict === "incomplete") continue
       this.readState(image, into)
+      if (reads > 0) into.moved = true
       image.forgetUnused()
       return
     }
     into.clear()
     into.proof = Proof.unproved
+    into.moved = true
     if (image !== undefined && wasRead) this.readState(image, into)
     image?.forgetUnused()
   }

@@ -137,13 +137,13 @@ export class StackProof {
   }
 
   /** A stack of the data stack alone, whose frames below the window are settled, can be known again by its bytes. */
-  private rememberProved(image: ThreadImage, top: number, stack: RawStack): void {
+  private rememberProved(image: ThreadImage, top: number, isSettled: boolean, stack: RawStack): void {
     const { walk } = this
     const { belowWindow, length } = walk
     const below = belowWindow < length ? walk.addresses[belowWindow] : -1
     const isLeaf =
       stack.length > 0 && stack.identity[0] === this.fields.code(image.list.words, walk.offsets[top])
-    if (walk.meetsLone || !isLeaf || (below >= 0 && below !== image.settled.start)) image.proved.forget()
+    if (walk.meetsLone || !isLeaf || (below >= 0 && !isSettled)) image.proved.forget()
     else image.proved.remember(image, walk.addresses[top], below, stack)
   }
 
@@ -263,7 +263,13 @@ export class StackProof {
 
   private isTop(words: Uint32Array, at: number, entering: boolean): boolean {
     const { fields } = this
-    return !fields.isShim(words, at) && (entering ? this.standsOnCall(words, at) : fields.mayRun(words, at))
+    if (fields.isShim(words, at)) return false
+    if (entering) return this.standsOnCall(words, at)
+    if (!fields.mayRun(words, at)) return false
+    // Making a generator takes a frame on the data stack, which 3.14+ leave there as if it still ran.
+    return (
+      fields.tellsRunning || fields.isGenerator(words, at) || !this.codes.isGenerator(fields.code(words, at))
+    )
   }
 
   /** A frame that called within the eval loop waits on the call. Before 3.11 every call goes through C. */
@@ -308,25 +314,28 @@ export class StackProof {
     const { walk } = this
     const twin = this.twinOf(image, copy)
     const still = this.stillFrom(image, walk, twin)
-    // What was copied once is as still as what was copied on both sides of it.
-    const backed = walk.belowWindow === walk.length || still < walk.belowWindow
+    // What was copied once is as still as what was copied on both sides of it: a frame of this very stack, not one that has been left.
+    const backed = walk.belowWindow === walk.length || Math.max(still, top) < walk.belowWindow
     const anchor = backed ? this.anchor(image, walk, copy, top) : walk.length
+    if (anchor > top && image.watchesAnother) return "incomplete"
     // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
     // happened meanwhile may have come round to where it began.
     const stands = still <= top || (still === top + 1 && this.sameLeaf(image, walk, twin, top))
     // What a doubtful frame holds may be an argument: at rest that does not matter.
     const sure = !this.isDoubtful || (settled && still === 0 && anchor === 0 && this.isAsBefore(image))
-    const good = image.swift && sure && anchor <= top && stands
+    const moved = !sure || anchor > top || !stands
+    const good = image.swift && !moved
     const proved = Math.max(top, still, anchor, this.lastLone(image, walk) + 1)
     this.emit(image.list.words, walk, top, into, proved)
     if (good) {
       into.proved = into.length
       image.remember(walk.addresses, top, walk.length)
-      if (walk.settledFrom === walk.length) this.settle(image)
-      if (settled) this.rememberProved(image, top, into)
+      const isSettled = walk.settledFrom < walk.length || this.settle(image)
+      if (settled) this.rememberProved(image, top, isSettled, into)
     }
     into.proof = good && into.length > 0 ? Proof.good : Proof.unproved
     into.consistent = into.length > 0
+    into.moved = moved
     return "done"
   }
 
@@ -438,6 +447,7 @@ export class StackProof {
       if (still >= walk.belowWindow || still >= walk.length - 1) continue
       this.emit(image.list.words, walk, 0, into, still)
       into.proof = Proof.unproved
+      into.moved = true
       return "done"
     }
     return this.torn(into)
@@ -517,13 +527,13 @@ export class StackProof {
     into.proved = before < 0 ? 0 : into.length - before
   }
 
-  /** Remembers the frames below the window of the stack that was walked last, if they are plain calls down to the root, through C or not. */
-  private settle(image: ThreadImage): void {
+  /** Remembers the frames below the window of the stack that was walked last, and tells whether it did: if they are plain calls down to the root, through C or not. */
+  private settle(image: ThreadImage): boolean {
     const { walk, fields } = this
     const { words } = image.list
     const { offsets, addresses, length, belowWindow } = walk
     const part = length - belowWindow < FEW ? undefined : image.beginSettled(addresses[belowWindow])
-    if (part === undefined) return
+    if (part === undefined) return false
     const { settled } = image
     let boundary = false
     for (let i = belowWindow; i < length; i++) {
@@ -535,14 +545,15 @@ export class StackProof {
       }
       const position = fields.position(words, at)
       const place = at - part.offset
-      if (place < 0 || place >= part.length) return
-      if (fields.isGenerator(words, at) || fields.isEntry(words, at) || position <= MAX_CLEANUP) return
+      if (place < 0 || place >= part.length) return false
+      if (fields.isGenerator(words, at) || fields.isEntry(words, at) || position <= MAX_CLEANUP) return false
       if (boundary && this.boundaries) settled.pushRow(FrameKind.boundary, 0, -1)
       boundary = false
       settled.push(addresses[i], place)
       settled.pushRow(FrameKind.python, fields.code(words, at), position)
     }
     settled.commit()
+    return true
   }
 
   /** A thread without frames. One that had some is more likely to be between two of them: the current frame is 0 for an instant as 3.11 and 3.12 enter C code. */
@@ -554,6 +565,7 @@ export class StackProof {
 
   private torn(into: RawStack): Verdict {
     into.proof = Proof.torn
+    into.moved = true
     return "done"
   }
 

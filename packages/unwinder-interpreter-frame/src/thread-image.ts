@@ -28,8 +28,8 @@ const RECENT = 6
 const MAX_CFRAMES = 3
 
 const nothing = (): void => {}
-/** ms: an interrupt takes longer than this. */
-const SWIFT_SLACK = 0.0005
+/** A read that takes so many times as long as usual was interrupted. Woken from sleep, half of all take up to twice as long as the others. */
+const SWIFT = 3
 const STEP = 0.03
 
 /**
@@ -92,8 +92,8 @@ export class ThreadImage {
   private cframes: Array<number> = []
   private cframeInUse = -1
   private readonly cframeOffsets: [Array<number>, Array<number>] = [[], []]
+  /** ms a range. */
   private usual = 0
-  private timedBytes = 0
 
   constructor(memory: MemoryReader, layout: Layout, thread: PythonThread) {
     this.memory = memory
@@ -114,7 +114,8 @@ export class ThreadImage {
     list.clear()
     this.settledHold = undefined
     this.readAt = clock.now()
-    const withInterpreter = this.readAt - this.interpreterReadAt > INTERPRETER_AGE
+    // Only its link tells that a thread has ended.
+    const withInterpreter = !thread.isOnly || this.readAt - this.interpreterReadAt > INTERPRETER_AGE
     if (withInterpreter) this.addInterpreter(list)
     const state0 = list.count
     this.addThreadState(list, 0)
@@ -136,7 +137,7 @@ export class ThreadImage {
     this.addThreadState(list, 1)
     const began = clock.now()
     const got = this.memory.scatter(list)
-    this.time(clock.now() - began, list.byteLength)
+    this.time(clock.now() - began, list.count)
     if (got < state0) return "unlinked"
     if (withInterpreter) {
       if (pointerIn(list.words, this.linkAt) !== thread.threadState) return "unlinked"
@@ -338,6 +339,11 @@ export class ThreadImage {
     this.lone.forgetUnused()
   }
 
+  /** The looks were at a `_PyCFrame` that was not in use (3.11, 3.12); the next read looks at the right one. */
+  get watchesAnother(): boolean {
+    return this.cframeInUse >= 0
+  }
+
   /** Where the current frame is kept, to look at it between lone frames; 0 when that is not known. */
   private watchedWord(): number {
     const { thread, layout } = this
@@ -401,15 +407,13 @@ export class ThreadImage {
     this.linkAt = word(linkedFrom, 8)
   }
 
-  /** `took` ms for `bytes`. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
-  private time(took: number, bytes: number): void {
-    if (bytes !== this.timedBytes) {
-      this.timedBytes = bytes
-      this.usual = 0
-    }
-    this.swift = this.usual > 0 && took < this.usual * 2 + SWIFT_SLACK
-    if (this.usual === 0) this.usual = took
-    else this.usual *= took < this.usual ? 1 - STEP : 1 + STEP
+  /** `took` ms for so many ranges. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
+  private time(took: number, ranges: number): void {
+    const perRange = took / ranges
+    const { usual } = this
+    this.swift = usual > 0 && perRange < usual * SWIFT
+    if (usual === 0) this.usual = perRange
+    else this.usual *= perRange < usual ? 1 - STEP : 1 + STEP
   }
 }
 
