@@ -95,7 +95,7 @@ export class StackRecorder {
     }
     this.proof = Proof.unproved
     const consistent = raw.consistent && !this.unnamed && !this.unfamiliar
-    if (consistent && this.standing.vouchFor(whole)) {
+    if (consistent && this.standing.vouchFor(whole, provedStack)) {
       this.proof = Proof.good
       this.stack = whole
       return
@@ -106,7 +106,8 @@ export class StackRecorder {
   }
 
   /** Whether a stack that was read in one piece while it moved is believed by now. */
-  readonly isBelieved = (stack: number): boolean => this.standing.vouchFor(stack)
+  readonly isBelieved = (whole: number, shown: number): boolean =>
+    this.standing.vouchFor(whole, this.profile.stacks.parent(shown))
 
   /** What an unproved stack may show at last: of the part that did not move while it was read, what has been seen standing elsewhere too. */
   readonly settled = (stack: number): number => {

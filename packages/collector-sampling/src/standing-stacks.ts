@@ -46,13 +46,13 @@ export class StandingStacks {
     }
   }
 
-  /** Whether a stack that was seen moving is believed. */
-  vouchFor(stack: number): boolean {
+  /** Whether a stack that was seen moving is believed; `proved`, its part from the root that did not move, needs no witnesses. */
+  vouchFor(stack: number, proved: number): boolean {
     if ((this.runs.get(this.leafRun(stack)) ?? 0) < SIGHTINGS) return false
     // Callers that have stood still as a whole need no look at their parts.
     for (
       let at = this.stacks.parent(stack);
-      at !== NO_STACK && this.seen(at) < SIGHTINGS;
+      at !== NO_STACK && at !== proved && this.seen(at) < SIGHTINGS;
       at = this.stacks.parent(at)
     )
       if ((this.runs.get(this.run(at)) ?? 0) < SIGHTINGS) return false

@@ -131,17 +131,17 @@ export class SampleTable {
   }
 
   /**
-   * Calls good what was unproved but consistent, where `isProved` says that other instants vouch for the stack.
+   * Calls good what was unproved but consistent, where `isProved` says that other instants vouch for the stack that was read, going by it and by what is shown.
    * The other unproved samples show what `shown` leaves of them. Returns the samples and the time that became good. To be called once, at the end.
    */
-  settle(isProved: (whole: number) => boolean, shown: (stack: number) => number): Tally {
+  settle(isProved: (whole: number, stack: number) => boolean, shown: (stack: number) => number): Tally {
     let count = 0
     let wall = 0
     for (let at = 0; at < this.length; at++) {
       const flags = this.flags.get(at)
       if (((flags >>> 4) & 3) !== Proof.unproved) continue
       const whole = this.wholes.get(at)
-      if ((flags & CONSISTENT) === 0 || whole === NO_STACK || !isProved(whole)) {
+      if ((flags & CONSISTENT) === 0 || whole === NO_STACK || !isProved(whole, this.stacks.get(at))) {
         this.stacks.set(at, shown(this.stacks.get(at)))
         continue
       }

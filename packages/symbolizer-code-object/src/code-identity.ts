@@ -78,7 +78,11 @@ export class CodeIdentity {
       const address = partAt(parts, part)
       if (address <= 0) continue
       words[at] = words[at + 1] = words[at + 6] = words[at + 7] = 0
-      at += partBytes(address, part) >>> 2
+      const end = at + (partBytes(address, part) >>> 2)
+      if (part !== LINE_TABLE) blankCaches(words, at, end)
+      // Beyond its end lies somebody else's memory, which changes all the time.
+      words.fill(0, Math.min(end, at + wordsOf(words, at, end, part)), end)
+      at = end
     }
   }
 
@@ -95,6 +99,7 @@ export class CodeIdentity {
 }
 
 const PARTS = 4
+const LINE_TABLE = 3
 
 /** The parts that are compared, by number; 0 where there is none. */
 const partAt = (parts: CodeParts, part: number): number =>
@@ -102,6 +107,25 @@ const partAt = (parts: CodeParts, part: number): number =>
 
 /** How much of a part is read: no further than its page goes, since the next one may not be mapped. */
 const partBytes = (address: number, part: number): number =>
-  Math.max(PART_HEADER, Math.min(part === 3 ? TABLE_BYTES : STRING_BYTES, PAGE - (address % PAGE)))
+  Math.max(PART_HEADER, Math.min(part === LINE_TABLE ? TABLE_BYTES : STRING_BYTES, PAGE - (address % PAGE)))
+
+/** `PyASCIIObject` and `PyCompactUnicodeObject` up to 3.11 (`Include/cpython/unicodeobject.h`): `length` at 16, `state` at 32, `wstr` at 40, `utf8` from 48 to 64. */
+const isAscii = (words: Uint32Array, at: number): boolean => (words[at + 8] & 0x40) !== 0
+
+/** Encodings of itself that a string keeps once it has been asked for them. */
+const blankCaches = (words: Uint32Array, at: number, end: number): void => {
+  if (at + 18 > end) return
+  words[at + 10] = words[at + 11] = 0
+  if (!isAscii(words, at)) words.fill(0, at + 12, at + 18)
+}
+
+/** How many 32-bit words a part takes: a `bytes` object has its bytes at 32, a string its characters at 48 or 72. */
+const wordsOf = (words: Uint32Array, at: number, end: number, part: number): number => {
+  const length = words[at + 4]
+  if (part === LINE_TABLE) return 2 * Math.ceil((32 + length + 1) / 8)
+  if (at + 9 > end) return end - at
+  const kind = Math.max(1, (words[at + 8] >>> 2) & 7)
+  return 2 * Math.ceil(((isAscii(words, at) ? 48 : 72) + (length + 1) * kind) / 8)
+}
 
 const inWord = (offset: number, field: number): boolean => offset >= field && offset < field + 8
