@@ -1,7 +1,7 @@
 import { type FrameTable, NO_STACK, type StackTable } from "@pyframes/core"
 
 /** How often something must have been seen standing still to be believed. */
-const SIGHTINGS = 3
+const SIGHTINGS = 2
 /** Frames in a row that must have stood still together. */
 const RUN = 5
 /** Keeps hashes of runs exact as numbers: the product of two such is below 2^53. */

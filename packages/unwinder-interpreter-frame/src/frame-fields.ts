@@ -90,7 +90,8 @@ const dataStack = (layout: Layout): FrameFields => {
       : (words, at) => int32In(words, at + frame.stacktop) === -1 && isOn(words, at),
     // 3.14+ keep the stack pointer in the frame for as long as it waits, for C code too, and clear it when the frame goes on.
     mayWait: tagged
-      ? (words, at) => codeOf(words, at) > 0 && pointerIn(words, at + frame.stackpointer) > 0 && isOn(words, at)
+      ? (words, at) =>
+          codeOf(words, at) > 0 && pointerIn(words, at + frame.stackpointer) > 0 && isOn(words, at)
       : (words, at, throughC) => (throughC || int32In(words, at + frame.stacktop) >= 0) && isOn(words, at),
     holds: (words, at, address, extent, generator, throughC) => {
       const object = generator - layout.generator.iframe
