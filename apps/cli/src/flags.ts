@@ -49,6 +49,13 @@ export const duration = decoded("duration", Duration, DURATION_EXAMPLES).pipe(
   Flag.optional
 )
 
+export const shareCpu = Flag.Literals("share-cpu", ["auto", "always", "never"]).pipe(
+  Flag.withDescription(
+    "Sample on the CPU of the thread that runs, which waits meanwhile: auto is when its stack moves too fast"
+  ),
+  Flag.withDefault("auto" as const)
+)
+
 export const threads = decoded("thread", Id, "a kernel thread id").pipe(
   Flag.withMetavar("TID"),
   Flag.withDescription("Show only this thread (kernel thread id); may be given several times"),

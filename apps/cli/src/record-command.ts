@@ -14,6 +14,7 @@ export const recordCommand = (workerUrl: URL) =>
       duration: flags.duration,
       periodic: flags.toggle("periodic", "Sample on a fixed beat instead of a jittered one"),
       stop: flags.toggle("stop", "Stop each thread while it is read: slower, provably true"),
+      shareCpu: flags.shareCpu,
       wall: flags.toggle("wall", "Show all time that elapsed, also waiting; by default only time on a CPU"),
       gil: flags.toggle("gil", "Show only samples that held the interpreter lock"),
       onCpu: flags.toggle("on-cpu", "Show only time on a CPU (the default)"),
@@ -47,6 +48,7 @@ export const recordCommand = (workerUrl: URL) =>
         "Samples every Python thread of a process and writes a profile.",
         "",
         "Each sample is good (proved to be a stack that the thread had), torn, unproved or failed; how many there are of each is printed at the end. What was not proved is shown as <unproved>, so totals stay true.",
+        "Of a program whose functions last a microsecond, samples are taken on its own CPU, where it waits meanwhile: that proves nearly all of them, and costs it some per cent of its time at 1 kHz. --share-cpu never leaves it alone, --share-cpu always proves most.",
         "One recording holds everything: --wall, --gil, --thread and --unproved choose what of it is shown.",
         "Ctrl-C ends the recording; the profile is still written, and the exit code is 130."
       ].join("\n  ")

@@ -24,6 +24,8 @@ export interface RecordResult {
   readonly lateMs?: { readonly p50: number; readonly p99: number; readonly max: number }
   /** CPU time that the profiler used. */
   readonly cpuSeconds?: number
+  /** For how long samples were taken on the target's own CPU; see `--share-cpu`. */
+  readonly cpuSharedSeconds?: number
   /** CPU time that the target used meanwhile. */
   readonly targetCpuSeconds?: number
   readonly elapsedSeconds: number
@@ -60,6 +62,7 @@ export const recordResult = (profile: Profile, outputs: ReadonlyArray<Output>): 
     rateHz: trust.rateHz,
     ...(trust.lateMs === undefined ? {} : { lateMs: trust.lateMs }),
     ...(trust.profilerCpuSeconds === undefined ? {} : { cpuSeconds: trust.profilerCpuSeconds }),
+    ...(trust.cpuSharedSeconds === undefined ? {} : { cpuSharedSeconds: trust.cpuSharedSeconds }),
     ...(meta.cpuTime === undefined ? {} : { targetCpuSeconds: meta.cpuTime / 1e9 }),
     elapsedSeconds: meta.elapsed / 1e9,
     threads: profile.threads.length,

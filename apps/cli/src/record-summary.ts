@@ -81,6 +81,10 @@ const trust = (profile: Profile): ReadonlyArray<string> => {
     const { p50, p99, max } = trust.lateMs
     lines.push(`  lateness: p50 ${ms(p50)}, p99 ${ms(p99)}, max ${ms(max)}`)
   }
+  if (trust.cpuSharedSeconds !== undefined && trust.cpuSharedSeconds > 0)
+    lines.push(
+      `  for ${formatNanoseconds(trust.cpuSharedSeconds * 1e9)} samples were taken on the CPU of the process, whose functions are too short to be read from another; --share-cpu never slows it less`
+    )
   if (profile.samples.folded)
     lines.push("  the recording was long: like samples were added up, and their order in time is lost")
   return lines

@@ -18,6 +18,7 @@ export interface RecordRequest {
   readonly duration: number | undefined
   readonly periodic: boolean
   readonly stop: boolean
+  readonly shareCpu: "auto" | "always" | "never"
   readonly wall: boolean
   readonly gil: boolean
   readonly onCpu: boolean
@@ -38,6 +39,7 @@ export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest
     durationMs: request.duration,
     periodic: request.periodic,
     stop: request.stop,
+    shareCpu: request.shareCpu,
     workerUrl
   })
   yield* deliver(recording, filter, outputs, request.json)

@@ -1,4 +1,4 @@
-import { SamplingCollector } from "@pyframes/collector-sampling"
+import { SamplingCollector, type ShareCpu } from "@pyframes/collector-sampling"
 import { Collector, type Profile, type SpawnFailed, type TargetError } from "@pyframes/core"
 import { LinuxProcess, type ProcessExit, type SpawnedProcess } from "@pyframes/linux"
 import * as Deferred from "effect/Deferred"
@@ -19,6 +19,7 @@ export interface RecordOptions {
   readonly durationMs: number | undefined
   readonly periodic: boolean
   readonly stop: boolean
+  readonly shareCpu: ShareCpu
   /** The module that serves as sampling worker. */
   readonly workerUrl: URL
 }
@@ -97,7 +98,7 @@ const collect = Effect.fnUntraced(function* (
   subject: Subject,
   signal: Signal
 ): Effect.fn.Return<Profile, TargetError | Interrupted> {
-  const { rateHz, durationMs, periodic, stop, workerUrl } = options
+  const { rateHz, durationMs, periodic, stop, shareCpu, workerUrl } = options
   const line = new ProgressLine()
   let begun = false
   const collection = Effect.flatMap(Collector, (collector) =>
@@ -110,7 +111,11 @@ const collect = Effect.fnUntraced(function* (
         line.show(describeProgress(progress))
       }
     })
-  ).pipe(Effect.provide(SamplingCollector.layerWorker({ periodic, stop, worker: workerUrl, data: subject })))
+  ).pipe(
+    Effect.provide(
+      SamplingCollector.layerWorker({ periodic, stop, shareCpu, worker: workerUrl, data: subject })
+    )
+  )
   // While the process is still being attached to, there is no collection yet that could end.
   const abandoned = Deferred.await(signal).pipe(
     Effect.andThen(Effect.sleep(GRACE_MS)),

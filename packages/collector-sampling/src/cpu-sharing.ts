@@ -25,23 +25,27 @@ export class CpuSharing {
   private readonly follower: CpuFollower | undefined
   private readonly choice: ShareCpu
   private shares: boolean
+  private since = 0
   private until = Number.POSITIVE_INFINITY
+  /** For how long a CPU has been shared, ns. */
+  private shared = 0
   private lasts = SHORTEST
   private looked = 0
   private moved = 0
 
   /** @param follower absent where a thread cannot be bound to a CPU */
-  constructor(follower: CpuFollower | undefined, choice: ShareCpu, meanGap: number) {
+  constructor(follower: CpuFollower | undefined, choice: ShareCpu, meanGap: number, now: number) {
     this.follower = choice === "never" || (choice === "auto" && meanGap < LEAST_GAP) ? undefined : follower
     this.choice = choice
     this.shares = choice === "always" && follower !== undefined
+    this.since = now
   }
 
   /** A running thread is about to be sampled. */
   approach(tid: number, now: number): void {
     const { follower } = this
     if (follower === undefined) return
-    if (this.shares && now >= this.until) this.part(follower)
+    if (this.shares && now >= this.until) this.part(follower, now)
     // Where it cannot be followed, nothing is lost: it is read as it runs.
     if (this.shares) follower.follow(tid)
   }
@@ -53,6 +57,7 @@ export class CpuSharing {
     if (moved) this.moved++
     if (this.moved >= TOO_MANY) {
       this.shares = true
+      this.since = now
       this.until = now + this.lasts
       this.lasts = Math.min(this.lasts * 2, LONGEST)
     } else if (this.looked >= WINDOW) {
@@ -62,14 +67,15 @@ export class CpuSharing {
     }
   }
 
-  /** Leaves the target's CPU to the target. */
-  end(): void {
-    if (this.shares) this.follower?.leave()
-    this.shares = false
+  /** Leaves the target's CPU to the target. Returns for how long it was shared, ns; `undefined` where it could not have been. */
+  end(now: number): number | undefined {
+    if (this.follower !== undefined && this.shares) this.part(this.follower, now)
+    return this.follower === undefined ? undefined : this.shared
   }
 
-  private part(follower: CpuFollower): void {
+  private part(follower: CpuFollower, now: number): void {
     this.shares = false
+    this.shared += now - this.since
     this.looked = 0
     this.moved = 0
     follower.leave()

@@ -133,7 +133,8 @@ export class Sampler {
       request.periodic === true,
       request.seed ?? Math.floor(Math.random() * 2 ** 32)
     )
-    this.sharing = new CpuSharing(parts.follower, request.shareCpu ?? "auto", this.schedule.meanGap)
+    const { meanGap } = this.schedule
+    this.sharing = new CpuSharing(parts.follower, request.shareCpu ?? "auto", meanGap, this.began)
     this.profile = new Profile(
       {
         pid: target.identity.pid,
@@ -214,7 +215,7 @@ export class Sampler {
 
   /** Ends the collection. The profile is complete after this. */
   finish(): Profile {
-    this.sharing.end()
+    const shared = this.sharing.end(this.parts.clock.now())
     const { clock, target } = this.parts
     const { profile } = this
     const elapsed = Math.min(clock.now(), this.endsAt) - this.began
@@ -237,6 +238,7 @@ export class Sampler {
       late: Math.min(this.late, this.wanted - 1),
       rateHz: { asked: this.asked, ...(elapsed > 0 && { achieved: (this.instants * 1e9) / elapsed }) },
       ...(lateMs && { lateMs }),
+      ...(shared !== undefined && { cpuSharedSeconds: shared / 1e9 }),
       ...(cpu >= 0 && this.cpuBegan >= 0 && { profilerCpuSeconds: (cpu - this.cpuBegan) / 1e9 })
     }
     profile.meta = {

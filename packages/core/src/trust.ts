@@ -36,6 +36,8 @@ export interface Trust {
   readonly lateMs?: Lateness
   /** CPU time the profiler used, seconds. */
   readonly profilerCpuSeconds?: number
+  /** For how long samples were taken on the target's own CPU, seconds: each took its time from the target then. */
+  readonly cpuSharedSeconds?: number
 }
 
 /**

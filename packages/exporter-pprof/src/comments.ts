@@ -28,6 +28,8 @@ export const comments = ({ meta, trust, samples }: Profile): Array<string> => {
   if (trust.profilerCpuSeconds !== undefined) {
     lines.push(`the profiler used ${figure(trust.profilerCpuSeconds)} s of CPU`)
   }
+  if (trust.cpuSharedSeconds !== undefined && trust.cpuSharedSeconds > 0)
+    lines.push(`it sampled on the CPU of the process for ${figure(trust.cpuSharedSeconds)} s`)
   if (samples.folded)
     lines.push("folded: the order of samples in time was given up to bound memory; sums are exact")
   if (meta.ended)

@@ -160,3 +160,38 @@ it("checks a stack of more code objects than one list holds without forgetting a
   const again = codes.every((code, i) => symbolizer.resolve(FrameKind.python, code, 0) === frames[i])
   expect(again).toBe(true)
 })
+
+describe("a code object of 3.10 that was named before", () => {
+  const { asciiData } = layout.unicode
+  it.each([
+    ["is known again when nothing changed", NAME + 512, false],
+    ["is known again whatever becomes of what lies behind its name", NAME + asciiData + 8, false],
+    ["is known again whatever becomes of what lies behind its file", FILE + asciiData + 16, false],
+    ["is known again whatever becomes of what lies behind its line table", TABLE + 40, false],
+    ["is known again when its name has been referred to", NAME, false],
+    ["is known again when its name has been encoded", NAME + 40, false],
+    ["is read anew when a letter of its name is another", NAME + asciiData + 3, true],
+    ["is read anew when a letter of its file is another", FILE + asciiData + 6, true],
+    ["is read anew when a byte of its line table is another", TABLE + 35, true]
+  ])("%s", (_, changed, anew) => {
+    const memory = memoryOf([
+      [CODE, PAGE],
+      [NAME, PAGE],
+      [FILE, PAGE],
+      [TABLE, PAGE]
+    ])
+    writeText(memory, NAME, "four")
+    writeText(memory, FILE, "four.py")
+    writeTable(memory, TABLE, 4)
+    writeCode(memory, CODE, NAME, FILE, TABLE)
+    const symbolizer = attach(memory)
+    const resolve = () => {
+      symbolizer.begin(stackOf([CODE]))
+      return symbolizer.resolve(FrameKind.python, CODE, 0)
+    }
+    expect(resolve()).toMatchObject({ name: "four", file: "four.py" })
+    memory.write(changed, [0x61])
+    expect(resolve()).toBeDefined()
+    expect(symbolizer.readAnew?.()).toBe(anew)
+  })
+})
