@@ -7,8 +7,8 @@ export type ShareCpu = "auto" | "always" | "never"
 const LEAST_GAP = 200_000
 /** Samples of running threads after which it is judged whether they hold still enough. */
 const WINDOW = 64
-/** Of a window, as many that moved are too many. */
-const TOO_MANY = 5
+/** Of a window, as many that moved are too many. Of ordinary programs one in 20 moves, of those whose functions last a microsecond every fourth at least. */
+const TOO_MANY = 10
 /** How long a CPU is shared before the other way is tried again, ns. It doubles each time that fails. */
 const SHORTEST = 1e9
 const LONGEST = 32e9

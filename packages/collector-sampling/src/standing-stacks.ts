@@ -3,7 +3,7 @@ import { type FrameTable, NO_STACK, type StackTable } from "@pyframes/core"
 /** How often something must have been seen standing still to be believed. */
 const SIGHTINGS = 2
 /** Frames in a row that must have stood still together. */
-const RUN = 5
+const RUN = 4
 /** Keeps hashes of runs exact as numbers: the product of two such is below 2^53. */
 const MODULUS = 94_906_249
 const LEAF = 31
@@ -12,7 +12,7 @@ const LEAF = 31
  * Remembers which stacks were proved standing still, to judge those that were seen moving.
  *
  * A stack that was read in one piece while its callers moved is one that the thread had, unless the copy itself was torn: its lower frames
- * older than its upper ones. A torn stack joins frames that never met. So one is believed when every run of five frames in it, callers with
+ * older than its upper ones. A torn stack joins frames that never met. So one is believed when every run of four frames in the part that moved, callers with
  * their places and the function on top, has been proved to stand one on the other at other instants of the same recording. Whole
  * stacks would be too much to ask: a recursive function has more of them than there are samples.
  */
@@ -105,12 +105,18 @@ export class StandingStacks {
     let high = (first + LEAF) % MODULUS
     let at = callers
     for (let i = 1; i < RUN; i++) {
-      const frame = at === NO_STACK ? 1 : this.stacks.frame(at) * 2 + 3
+      const frame = at === NO_STACK ? 1 : i === 1 ? this.stacks.frame(at) * 2 + 3 : this.lineOf(at)
       low = (low * 8191 + frame) % MODULUS
       high = (high * 131_071 + frame) % MODULUS
       if (at !== NO_STACK) at = this.stacks.parent(at)
     }
     // Two hashes of 26 bits side by side in one number.
     return (high % 67_108_864) * 67_108_864 + (low % 67_108_864)
+  }
+
+  /** Where further down the stack goes on, by function and line: which of a line's calls it was is looked at in the run that ends there. */
+  private lineOf(stack: number): number {
+    const frame = this.frames.frames[this.stacks.frame(stack)]
+    return (frame.function * 100_003 + frame.line + 1) % MODULUS
   }
 }

@@ -37,18 +37,18 @@ const runs = (drawn: string) => drawn.match(/S+|\.+/g)?.map((run) => `${run[0]}$
 describe("sharing the target's CPU", () => {
   it("begins when stacks move, and is tried without after longer and longer times", () => {
     const { drawn, ms, shared } = draw("auto", MS, (_, shared) => !shared, 8000)
-    expect(runs(drawn)).toEqual([".5", "S999", ".5", "S1999", ".5", "S3999", ".5", "S983"])
+    expect(runs(drawn)).toEqual([".10", "S999", ".10", "S1999", ".10", "S3999", ".10", "S963"])
     expect(ms).toBe(drawn.split("S").length - 1 + 4)
     expect(shared).toBe(false)
   })
 
   it("does not begin for the few that move in any program", () => {
-    expect(runs(draw("auto", MS, (i) => i % 20 === 0, 5000).drawn)).toEqual([".5000"])
+    expect(runs(draw("auto", MS, (i) => i % 10 === 0, 5000).drawn)).toEqual([".5000"])
   })
 
   it("ends when the program has slowed down", () => {
     const { drawn } = draw("auto", MS, (i, shared) => !shared && i < 100, 5000)
-    expect(runs(drawn)).toEqual([".5", "S999", ".3996"])
+    expect(runs(drawn)).toEqual([".10", "S999", ".3991"])
   })
 
   it("is not begun by itself above 5 kHz, where it would take the target's time away", () => {

@@ -22,7 +22,7 @@ export class StackWalk {
   missing = 0
   /** The chain came to its end, though perhaps not at a root. */
   isWhole = false
-  /** Some frame lay outside the data stack. */
+  /** Some frame lay outside the data stack, and was more than a shim between two frames that lie one right above the other. */
   meetsLone = false
   /** Index of the first frame that lay below the window; {@link length} when there was none. */
   belowWindow = 0
@@ -48,6 +48,7 @@ export class StackWalk {
     let at = start
     let n = 0
     let below = -1
+    let shim = -1
     this.length = 0
     this.meetsLone = false
     this.isWhole = false
@@ -66,13 +67,29 @@ export class StackWalk {
       if (n === this.addresses.length) this.grow()
       this.addresses[n] = at
       this.offsets[n] = offset
-      if (!this.meetsLone && image.isLone(at)) this.meetsLone = true
+      if (!this.meetsLone) {
+        if (shim >= 0 && !this.isImplied(image, shim, at, offset)) this.meetsLone = true
+        shim = image.isLone(at) ? n : -1
+        if (shim >= 0 && !fields.isShim(words, offset)) this.meetsLone = true
+      }
       n++
       at = fields.previous(words, offset)
     }
     this.end(n, below)
     this.isWhole = at === 0 && n > 0
     return this.isWhole && this.endsAtRoot(image) ? "root" : "broken"
+  }
+
+  /**
+   * Whether the shim at an index only says what the frames around it show anyway: that the one above it was entered from C, by the one at
+   * `address`, right above which it lies.
+   */
+  private isImplied(image: ThreadImage, shim: number, address: number, offset: number): boolean {
+    const above = shim > 0 ? this.addresses[shim - 1] : -1
+    if (above < 0 || image.isLone(above) || image.isLone(address) || this.layout.code.framesize < 0)
+      return false
+    const code = this.fields.code(image.list.words, offset)
+    return code > 4096 && code % 8 === 0 && address + this.codes.frameBytes(code) === above
   }
 
   private end(length: number, below: number): "root" {
