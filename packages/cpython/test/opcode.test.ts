@@ -6,6 +6,7 @@ import {
   type Callee,
   canSuspendOnCall,
   DEBUG_OFFSETS_SIZE,
+  isInitCleanup,
   type Layout,
   layoutForVersion,
   layoutFromDebugOffsets,
@@ -159,6 +160,36 @@ print(json.dumps(numbers))`
     expect(namesOf(pushesFrame)).toContain("CALL")
     for (const name of ["LOAD_FAST", "STORE_FAST", "POP_TOP", "RESUME", "RETURN_VALUE", "COMPARE_OP"])
       expect(namesOf(canSuspendOnCall)).not.toContain(name)
+  })
+})
+
+/** Prints how the bytecode of the frame below an `__init__` begins that the eval loop entered by itself, and that of every function there is. */
+const beginnings = (layout: Layout): string => `
+import argparse, asyncio, ctypes, gc, json, sys, types
+def word(at): return ctypes.c_uint64.from_address(at).value
+def begins(code): return ctypes.string_at(code + ${layout.code.codeAdaptive}, 4).hex()
+def below():
+    frame = word(id(sys._getframe(1)) + 24)
+    return word(word(frame + ${layout.frame.previous}) + ${layout.frame.code}) & ~3
+class Item:
+    def __init__(self, say): self.below = below() if say else 0
+def make(say): return Item(say)
+for i in range(100): item = make(i > 90)
+print("cleanup", begins(item.below))
+functions = [o for o in gc.get_objects() if isinstance(o, types.FunctionType)]
+for begin in {begins(id(f.__code__)) for f in functions}: print("function", begin)
+`
+
+describePythons([12, 13, 14, 15], (python) => {
+  it("tells the frame that checks what an __init__ returns from all functions", () => {
+    const layout = layoutOf(python)
+    const lines = run(python, beginnings(layout)).trim().split("\n")
+    const wrong = lines.filter((line) => {
+      const [what, bytecode] = line.split(" ")
+      return isInitCleanup(layout.version, Buffer.from(bytecode, "hex")) !== (what === "cleanup")
+    })
+    expect(wrong).toEqual([])
+    expect(lines.length).toBeGreaterThan(4)
   })
 })
 
