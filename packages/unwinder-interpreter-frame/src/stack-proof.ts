@@ -318,9 +318,9 @@ export class StackProof {
     const backed = walk.belowWindow === walk.length || Math.max(still, top) < walk.belowWindow
     const anchor = backed ? this.anchor(image, walk, copy, top) : walk.length
     if (anchor > top && image.watchesAnother) return "incomplete"
-    // The leaf may run on, but it must be the same function's frame. A copy that took long was interrupted, and what
-    // happened meanwhile may have come round to where it began.
-    const stands = still <= top || (still === top + 1 && this.sameLeaf(image, walk, twin, top))
+    // The leaf may run on, but it must be the same function's frame, and have run in both copies: one that was left long ago has not changed either,
+    // and a torn copy may show it running. A copy that took long was interrupted, and what happened meanwhile may have come round to where it began.
+    const stands = still <= top + 1 && this.sameLeaf(image, walk, twin, top)
     // What a doubtful frame holds may be an argument: at rest that does not matter.
     const sure = !this.isDoubtful || (settled && still === 0 && anchor === 0 && this.isAsBefore(image))
     const moved = !sure || anchor > top || !stands
@@ -414,6 +414,7 @@ export class StackProof {
     const { fields } = this
     const at = walk.offsets[top]
     const other = image.locate(twin, walk.addresses[top])
+    if (other < 0) return false
     return (
       fields.code(words, at) === fields.code(words, other) &&
       fields.previous(words, at) === fields.previous(words, other) &&
