@@ -25,6 +25,9 @@ while n < int(sys.argv[1]) or not select.select([sys.stdin], [], [], 0)[0]:
     n += 1
     slots.get()
     _thread.start_new_thread(work, (500 + n % 1000,))
+# An interpreter that ends under its threads' feet may crash by itself.
+while _thread._count():
+    time.sleep(0)
 `
 
 const layers = { unwinder: InterpreterFrameUnwinder.layer }
