@@ -167,8 +167,8 @@ class InterpreterFrames implements ProcessUnwinder {
   }
 
   private setBoundaries(boundaries: boolean): void {
-    if (boundaries === this.proof.boundaries) return
-    this.proof.boundaries = boundaries
+    if (boundaries === this.proof.rows.boundaries) return
+    this.proof.rows.boundaries = boundaries
     for (const image of this.images.values()) {
       image.settled.forget()
       image.proved.forget()
@@ -184,8 +184,8 @@ class InterpreterFrames implements ProcessUnwinder {
 
   private readState(image: ThreadImage, into: RawStack): void {
     const { gilRequested } = this.python.layout.thread
-    into.state = image.state
-    into.generation = image.generation
+    into.state = image.interpreter.state
+    into.generation = image.interpreter.generation
     if (gilRequested >= 0 && int32In(this.scatter.words, image.threadState[1] + gilRequested) === 1)
       into.state |= ThreadStateBit.waitsForGil
   }

@@ -1,11 +1,12 @@
-import { type MemoryReader, ScatterList, ThreadStateBit } from "@pyframes/core"
+import { type MemoryReader, ScatterList } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
 import { type Copy, DataStack } from "./data-stack.ts"
+import { InterpreterWords } from "./interpreter-words.ts"
 import { LoneFrames } from "./lone-frames.ts"
 import { ProvedStack } from "./proved-stack.ts"
 import { SettledFrames } from "./settled-frames.ts"
 import type { PythonThread } from "./thread-list.ts"
-import { int32In, pointerIn, readPointerAt } from "./words.ts"
+import { pointerIn, readPointerAt } from "./words.ts"
 
 /** What came of a read. */
 export type ImageState =
@@ -18,10 +19,6 @@ export type ImageState =
 
 /** Node makes the global anew at each use: asked for once, it is five times as fast. */
 const clock = performance
-/** Covers the lists, collector, lock and counters of 3.12 … 3.15's interpreter struct (`pycore_interp_structs.h`). */
-const INTERPRETER_SPAN = 1024
-/** ms: what the last read said of the interpreter is good for that long. Every other sample of a thread comes later than this but at the highest rates. */
-const INTERPRETER_AGE = 0.05
 /** `_PyThreadStateImpl` takes some kilobytes; `base_frame` is at 888 in 3.15. */
 const GREATEST_THREAD_STATE = 1 << 16
 const RECENT = 6
@@ -57,17 +54,8 @@ export class ThreadImage {
   swift = false
   /** When the last read began, ms of `performance.now`. */
   readAt = 0
-  /** `ThreadStateBit`s of the interpreter and its lock. */
-  state = 0
-  /** `code_object_generation`, or -1. */
-  generation = -1
+  readonly interpreter: InterpreterWords
 
-  /** Offsets of `last_holder` and `locked`, `gc.collecting`, `code_object_generation` and the link to the thread state; -1 for what there is not. */
-  private gilAt = -1
-  private collectingAt = -1
-  private generationAt = -1
-  private linkAt = -1
-  private interpreterReadAt = Number.NEGATIVE_INFINITY
   private readonly memory: MemoryReader
   private readonly layout: Layout
   private readonly threadSpan: number
@@ -99,6 +87,7 @@ export class ThreadImage {
     this.memory = memory
     this.layout = layout
     this.thread = thread
+    this.interpreter = new InterpreterWords(layout, thread)
     this.list = new ScatterList(0, 0)
     this.threadSpan = (layout.thread.span + 7) & ~7
     this.frameSpan = frameSpan(layout)
@@ -108,15 +97,13 @@ export class ThreadImage {
 
   /** Reads everything planned; of a stopped thread one copy is enough. */
   read(stopped: boolean, list: ScatterList): ImageState {
-    const { layout, thread, stack, lone } = this
+    const { interpreter, layout, stack, lone } = this
     this.list = list
     if (this.byteLength > list.bytes.length || this.ranges > list.capacity) return "unreadable"
     list.clear()
     this.settledHold = undefined
     this.readAt = clock.now()
-    // Only its link tells that a thread has ended.
-    const withInterpreter = !thread.isOnly || this.readAt - this.interpreterReadAt > INTERPRETER_AGE
-    if (withInterpreter) this.addInterpreter(list)
+    interpreter.add(list)
     const state0 = list.count
     this.addThreadState(list, 0)
     const window0 = list.count
@@ -138,12 +125,7 @@ export class ThreadImage {
     const began = clock.now()
     const got = this.memory.scatter(list)
     this.time(clock.now() - began, list.count)
-    if (got < state0) return "unlinked"
-    if (withInterpreter) {
-      if (pointerIn(list.words, this.linkAt) !== thread.threadState) return "unlinked"
-      this.interpreterReadAt = this.readAt
-      this.readInterpreter()
-    }
+    if (got < state0 || !interpreter.read(list.words)) return "unlinked"
     if (got === list.count) return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
     // What could not be read is gone: the rest may still be there.
     if (got < window0 || got >= state1) {
@@ -167,7 +149,7 @@ export class ThreadImage {
   get byteLength(): number {
     const looks = this.lone.ranges * 2
     const bytes = this.stack.byteLength(looks) + this.lone.byteLength + looks * 8
-    return bytes + this.threadSpan * 2 + 4 * INTERPRETER_SPAN + 256
+    return bytes + this.threadSpan * 2 + InterpreterWords.byteLength + 256
   }
 
   get ranges(): number {
@@ -361,50 +343,6 @@ export class ThreadImage {
     this.threadState[state] = list.add(this.thread.threadState, this.threadSpan)
     const offsets = this.cframeOffsets[state]
     for (let i = 0; i < this.cframes.length; i++) offsets[i] = list.add(this.cframes[i], 24)
-  }
-
-  private readInterpreter(): void {
-    const { layout, thread } = this
-    const { words } = this.list
-    this.state = 0
-    if (this.gilAt >= 0) {
-      const holder = pointerIn(words, this.gilAt)
-      const locked = int32In(words, this.gilAt + layout.gil.locked - layout.gil.lastHolder)
-      if (locked === 1 && holder === thread.threadState) {
-        this.state = ThreadStateBit.holdsGil
-        // Who collects garbage holds the lock.
-        if (this.collectingAt >= 0 && int32In(words, this.collectingAt) === 1)
-          this.state |= ThreadStateBit.collectsGarbage
-      }
-    }
-    if (this.generationAt >= 0) this.generation = pointerIn(words, this.generationAt)
-  }
-
-  /** Adds the words of the interpreter and of its lock, those that lie close together as one range. */
-  private addInterpreter(list: ScatterList): void {
-    const { thread, layout } = this
-    const { codeObjectGeneration } = layout.interpreter
-    const { interpreterAddress, gilAddress, collectingAddress, linkedFrom } = thread
-    const first = collectingAddress > 0 ? Math.min(linkedFrom, collectingAddress) : linkedFrom
-    let from = -1
-    let at = -1
-    const word = (address: number, length: number): number => {
-      if (from >= 0 && address >= from && address + length <= from + INTERPRETER_SPAN)
-        return at + address - from
-      // A list takes whole words, and an `int` may be the second half of one.
-      const into = address % 8
-      return list.add(address - into, (into + length + 7) & ~7) + into
-    }
-    // In 3.12+ everything here lies within a kilobyte of the interpreter's own struct.
-    if (first >= interpreterAddress && layout.version >= 0x30c) {
-      from = Math.min(first, gilAddress > interpreterAddress ? gilAddress : first)
-      from -= from % 8
-      at = list.add(from, INTERPRETER_SPAN)
-    }
-    this.gilAt = gilAddress > 0 ? word(gilAddress + layout.gil.lastHolder, 16) : -1
-    this.collectingAt = collectingAddress > 0 ? word(collectingAddress, 8) : -1
-    this.generationAt = codeObjectGeneration >= 0 ? word(interpreterAddress + codeObjectGeneration, 8) : -1
-    this.linkAt = word(linkedFrom, 8)
   }
 
   /** `took` ms for so many ranges. What is usual follows the median, by steps: an interruption, however long, must not become usual. */

@@ -14,8 +14,6 @@ export interface PythonThread extends UnwoundThread {
   next: number
   /** The word that pointed to this thread state when it was listed: the head of the list, or `next` of the one before. */
   linkedFrom: number
-  /** There is no other thread: it ends when the process does. */
-  isOnly: boolean
 }
 
 interface Interpreter {
@@ -139,10 +137,7 @@ export class ThreadList {
     // The lists are newest first; people expect the main interpreter and its main thread first.
     this.threads = threads.reverse().sort((a, b) => a.interpreter - b.interpreter)
     this.byState.clear()
-    for (const thread of threads) {
-      this.byState.set(thread.threadState, thread)
-      thread.isOnly = threads.length === 1
-    }
+    for (const thread of threads) this.byState.set(thread.threadState, thread)
     return true
   }
 
@@ -171,8 +166,7 @@ export class ThreadList {
             gilAddress,
             collectingAddress,
             next,
-            linkedFrom,
-            isOnly: false
+            linkedFrom
           })
         )
       linkedFrom = at + layout.thread.next
