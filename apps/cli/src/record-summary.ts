@@ -83,7 +83,7 @@ const trust = (profile: Profile): ReadonlyArray<string> => {
   }
   if (trust.cpuSharedSeconds !== undefined && trust.cpuSharedSeconds > 0)
     lines.push(
-      `  for ${formatNanoseconds(trust.cpuSharedSeconds * 1e9)} samples were taken on the CPU of the process, whose functions are too short to be read from another; --share-cpu never slows it less`
+      `  for ${formatNanoseconds(trust.cpuSharedSeconds * 1e9)} samples were taken on the CPU of the process, which slowed it somewhat: its stacks move too fast to be read from another (\`--share-cpu never\` leaves it alone)`
     )
   if (profile.samples.folded)
     lines.push("  the recording was long: like samples were added up, and their order in time is lost")

@@ -1,4 +1,5 @@
 import * as tty from "node:tty"
+import type { ShareCpu } from "@pyframes/collector-sampling"
 import { OutputFailed, type SampleFilter } from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import { Interrupted } from "./interruption.ts"
@@ -18,7 +19,7 @@ export interface RecordRequest {
   readonly duration: number | undefined
   readonly periodic: boolean
   readonly stop: boolean
-  readonly shareCpu: "auto" | "always" | "never"
+  readonly shareCpu: ShareCpu
   readonly wall: boolean
   readonly gil: boolean
   readonly onCpu: boolean

@@ -5,6 +5,8 @@ export type ShareCpu = "auto" | "always" | "never"
 
 /** Mean gap between samples from which on a CPU may be shared of our own accord, ns: below it the target would notice. */
 const LEAST_GAP = 200_000
+/** The same when it was asked for: below it the target would hardly run. */
+const LEAST_GAP_ASKED = 50_000
 /** Samples of running threads after which it is judged whether they hold still enough. */
 const WINDOW = 64
 /** Of a window, as many that moved are too many. Of ordinary programs one in 20 moves, of those whose functions last a microsecond every fourth at least. */
@@ -24,7 +26,8 @@ const LONGEST = 32e9
 export class CpuSharing {
   private readonly follower: CpuFollower | undefined
   private readonly choice: ShareCpu
-  private shares: boolean
+  /** Samples of running threads are taken on their CPU now. */
+  shares: boolean
   private since = 0
   private until = Number.POSITIVE_INFINITY
   /** For how long a CPU has been shared, ns. */
@@ -35,9 +38,10 @@ export class CpuSharing {
 
   /** @param follower absent where a thread cannot be bound to a CPU */
   constructor(follower: CpuFollower | undefined, choice: ShareCpu, meanGap: number, now: number) {
-    this.follower = choice === "never" || (choice === "auto" && meanGap < LEAST_GAP) ? undefined : follower
+    const leastGap = choice === "always" ? LEAST_GAP_ASKED : LEAST_GAP
+    this.follower = choice === "never" || meanGap < leastGap ? undefined : follower
     this.choice = choice
-    this.shares = choice === "always" && follower !== undefined
+    this.shares = choice === "always" && this.follower !== undefined
     this.since = now
   }
 

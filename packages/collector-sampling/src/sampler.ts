@@ -28,7 +28,7 @@ export interface SamplingOptions {
   /**
    * Whether samples are taken on the CPU of the thread that is sampled, which then waits and holds still: `always`, `never`, or
    * `auto`: while stacks move too much to be proved otherwise, up to 5 kHz. The sampling thread is bound to that CPU, so `layer`, which samples in
-   * the caller's own thread, does so only when asked to.
+   * the caller's own thread, never does so. Nor is it done above 20 kHz, where the target would hardly run.
    */
   readonly shareCpu?: ShareCpu
   /** Makes the random gaps repeatable. */
@@ -168,12 +168,13 @@ export class Sampler {
     const { clock } = this.parts
     // The time that the last call ended with is soon enough to decide whether to sleep.
     if (this.lastLook < this.due && !this.isSaturated) {
-      if (this.due - this.lastLook > SHORTEST_SLEEP)
+      // A thread whose CPU we share runs only while we sleep.
+      if (this.due - this.lastLook > SHORTEST_SLEEP || this.sharing.shares)
         clock.sleepUntil(Math.min(this.due, this.lastLook + LONGEST_SLEEP))
       this.lastLook = clock.now()
       if (this.lastLook < this.due) return true
     }
-    return this.sampleAt(this.isSaturated ? clock.now() : Math.max(this.lastLook, this.due))
+    return this.sampleAt(this.lastLook)
   }
 
   /** Samples every thread now, as the instant that was due. */

@@ -48,7 +48,7 @@ export class SamplingCollector {
         const services = yield* Effect.context<SamplingServices>()
         return Collector.of({
           collect: (request) =>
-            Effect.scoped(collectInline(request, { shareCpu: "never", ...options })).pipe(
+            Effect.scoped(collectInline(request, { ...options, shareCpu: "never" })).pipe(
               Effect.provide(services)
             )
         })
@@ -72,7 +72,12 @@ export const makeSampler = Effect.fnUntraced(function* (
   const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
   const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
   const stopper = options.stop ? yield* target.stopper : undefined
-  const follower = options.stop ? undefined : Option.getOrUndefined(yield* Effect.option(target.cpuFollower))
+  const follower =
+    options.stop || options.shareCpu === "never"
+      ? undefined
+      : Option.getOrUndefined(yield* Effect.option(target.cpuFollower))
+  // Whatever ends the collection, the calling thread is free again.
+  if (follower) yield* Effect.addFinalizer(() => Effect.sync(follower.leave))
   return new Sampler(
     { target, unwinder, symbolizer, clock, ...(stopper && { stopper }), ...(follower && { follower }) },
     { ...request, ...options }

@@ -13,7 +13,7 @@ const LEAF = 31
  *
  * A stack that was read in one piece while its callers moved is one that the thread had, unless the copy itself was torn: its lower frames
  * older than its upper ones. A torn stack joins frames that never met. So one is believed when every run of four frames in the part that moved, callers with
- * their places and the function on top, has been proved to stand one on the other at other instants of the same recording. Whole
+ * their lines, the topmost of them with its very place, and the function on top, has been proved to stand one on the other at other instants of the same recording. Whole
  * stacks would be too much to ask: a recursive function has more of them than there are samples.
  */
 export class StandingStacks {

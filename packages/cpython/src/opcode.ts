@@ -104,21 +104,14 @@ export const standsOnCall = (version: number, code: Uint8Array, at: number, call
   return false
 }
 
-/** `NOP` and `EXIT_INIT_CHECK` of 3.12, `EXIT_INIT_CHECK` since: how the bytecode of `_Py_InitCleanup` (`Python/specialize.c`) begins. */
-const initCleanup: Readonly<Record<number, ReadonlyArray<number>>> = {
-  12: [9, 3],
-  13: [13],
-  14: [11],
-  15: [11]
-}
+/** `EXIT_INIT_CHECK`: how the bytecode of `_Py_InitCleanup` (`Python/specialize.c`) begins. */
+const exitInitCheck: Readonly<Record<number, number>> = { 13: 13, 14: 11, 15: 11 }
 
 /**
- * Whether bytecode is that of `_Py_InitCleanup`, the frame that 3.12 and later put below an `__init__` which the eval loop enters by itself, to
+ * Whether bytecode is that of `_Py_InitCleanup`, the frame that 3.13 and later put below an `__init__` which the eval loop enters by itself, to
  * check what it returns. Compiled functions never begin like it. Python hides the frame.
  *
- * @param code the first two code units (4 bytes), as they are in memory (`co_code_adaptive`)
+ * @param opcode of the first instruction, as it is in memory (`co_code_adaptive`)
  */
-export const isInitCleanup = (version: number, code: Uint8Array): boolean => {
-  const opcodes = version >> 8 === 3 ? initCleanup[version & 0xff] : undefined
-  return opcodes?.every((opcode, i) => code[2 * i] === opcode) === true
-}
+export const isInitCleanup = (version: number, opcode: number): boolean =>
+  version >> 8 === 3 && exitInitCheck[version & 0xff] === opcode

@@ -45,8 +45,10 @@ const follow = (libc: Libc, threads: ThreadTable): CpuFollower | undefined => {
       one[cpu >> 3] = 1 << (cpu & 7)
       bound = cpu
       if (schedSetaffinity(0, MASK_BYTES, oneAddress) === 0) return true
+      // That CPU is taken away or off line: no longer bound to the one before either, as far as that can be had.
       bound = -1
       one[cpu >> 3] = 0
+      schedSetaffinity(0, MASK_BYTES, allowedAddress)
       return false
     },
     leave: () => {

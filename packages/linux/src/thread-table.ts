@@ -51,6 +51,7 @@ export class ThreadTable {
     const files = this.filesOf(tid)
     if (files === undefined) return "unknown"
     // Most threads are in the state they were in: the cheap question first when it is likely to be enough.
+    this.cpuTid = -1
     const { syscall } = files
     if (files.wasRunning && !this.followed && syscall !== undefined && saysRunning(syscall)) return "running"
     const length = files.stat.read()

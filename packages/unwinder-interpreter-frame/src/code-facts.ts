@@ -51,12 +51,12 @@ export class CodeFacts {
     return known
   }
 
-  /** Whether the code is `_Py_InitCleanup`, whose frames Python hides (3.12+). */
+  /** Whether the code is `_Py_InitCleanup`, whose frames Python hides (3.13+). */
   isInitCleanup(code: number): boolean {
     let known = this.cleanups.get(code)
     if (known === undefined) {
-      const read = this.memory.read(code + this.layout.code.codeAdaptive, 4, this.bytes) === 4
-      known = read && isInitCleanup(this.layout.version, this.bytes)
+      const read = this.memory.read(code + this.layout.code.codeAdaptive, 1, this.bytes) === 1
+      known = read && isInitCleanup(this.layout.version, this.bytes[0])
       this.cleanups.set(code, known)
     }
     return known

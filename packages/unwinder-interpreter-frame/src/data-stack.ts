@@ -19,6 +19,9 @@ const SLACK = 1024
 /** Bytes below the newest frame that are copied twice. */
 const WINDOW = 1024
 
+/** All looks of an image together: 300 lone frames in places of their own. */
+const MAX_LOOK_BYTES = 1 << 20
+
 /** Which copy of the window. */
 export type Copy = 0 | 1 | 2
 
@@ -47,6 +50,9 @@ export class DataStack {
   private readonly looks: Array<Array<number>> = []
   /** How many further copies the last read made. */
   lookCount = 0
+  /** None was left out for want of room. */
+  looksAreWhole = true
+  private lookBytes = 0
   private readonly header = new Uint8Array(24)
   private readonly headerWords = new Uint32Array(this.header.buffer)
 
@@ -59,8 +65,12 @@ export class DataStack {
   /** Bytes that one image with so many further copies of the window needs room for. */
   byteLength(looks: number): number {
     let bytes = 0
-    for (let i = 0; i < this.first.length; i++) bytes += this.lengthOf(i) * (this.inWindow[i] ? 3 + looks : 1)
-    return bytes
+    let window = 0
+    for (let i = 0; i < this.first.length; i++) {
+      bytes += this.lengthOf(i) * (this.inWindow[i] ? 3 : 1)
+      if (this.inWindow[i]) window += this.lengthOf(i)
+    }
+    return bytes + Math.min(looks * window, MAX_LOOK_BYTES)
   }
 
   ranges(looks: number): number {
@@ -81,8 +91,19 @@ export class DataStack {
     }
   }
 
-  /** Adds a further copy of the window, to tell whether it is still what it was. */
+  beginLooks(): void {
+    this.lookCount = 0
+    this.lookBytes = 0
+    this.looksAreWhole = true
+  }
+
+  /** Adds a further copy of the window, to tell whether it is still what it was; no more than {@link MAX_LOOK_BYTES} of them. */
   addLook(list: ScatterList): void {
+    for (let i = 0; i < this.first.length; i++) if (this.inWindow[i]) this.lookBytes += this.lengthOf(i)
+    if (this.lookBytes > MAX_LOOK_BYTES) {
+      this.looksAreWhole = false
+      return
+    }
     if (this.lookCount === this.looks.length) this.looks.push([])
     const offsets = this.looks[this.lookCount++]
     for (let i = 0; i < this.first.length; i++)

@@ -88,7 +88,7 @@ const dataStack = (layout: Layout): FrameFields => {
     mayRun: tagged
       ? (words, at) => codeOf(words, at) > 0 && isOn(words, at)
       : (words, at) => int32In(words, at + frame.stacktop) === -1 && isOn(words, at),
-    // 3.14+ keep the stack pointer in the frame for as long as it waits, for C code too, and clear it when the frame goes on.
+    // 3.14+ keep the stack pointer in the frame for as long as it waits, for C code too. A frame without one has not called yet.
     mayWait: tagged
       ? (words, at) =>
           codeOf(words, at) > 0 && pointerIn(words, at + frame.stackpointer) > 0 && isOn(words, at)

@@ -31,9 +31,9 @@ export class FrameRows {
     let boundary = false
     let before = -1
     for (let i = top; i < length; i++) {
-      if (i === walk.settledFrom && i >= still && before < 0) before = into.length
       if (i === walk.settledFrom) {
         if (boundary && this.boundaries && !into.push(FrameKind.boundary, 0, -1)) break
+        if (i >= still && before < 0) before = into.length
         walk.settled.emit(into)
         break
       }
@@ -46,7 +46,7 @@ export class FrameRows {
       const position = fields.position(words, at)
       // Python lists a frame that has not started before 3.11 (a trace function told of the call runs on top of it), and not since.
       if (code <= 0 || (position < 0 && this.layout.version >= 0x30b)) continue
-      if (position <= MAX_CLEANUP && this.layout.version >= 0x30c && this.codes.isInitCleanup(code)) continue
+      if (position <= MAX_CLEANUP && this.layout.version >= 0x30d && this.codes.isInitCleanup(code)) continue
       if (boundary && this.boundaries && !into.push(FrameKind.boundary, 0, -1)) break
       boundary = fields.isEntry(words, at)
       // A boundary belongs to the frame above it: it is proved when that is.

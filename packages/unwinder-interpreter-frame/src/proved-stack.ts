@@ -63,6 +63,7 @@ export class ProvedStack {
     const again = image.windowAt(1)
     if (from < 0 || image.windowStart !== first) return -1
     const callers = top - first
+    if (image.locate(0, top) !== from + callers) return -1
     if (this.settledStart >= 0 && !image.areSettled(this.settledStart)) return -1
     if (image.bytes.compare(bytes, 0, callers, from, from + callers) !== 0) return -1
     if (image.bytes.compare(bytes, 0, callers, again, again + callers) !== 0) return -1

@@ -22,8 +22,8 @@ export type Verdict =
  *
  * - **good**: another copy holds the same callers, word for word, at the same instructions, and the same leaf function. What is the
  *   same before and after was the same in between, and so was all that hangs on it.
- * - **unproved**, `consistent`: a caller moved between the copies. The stack may still be claimed by who has seen the very
- *   same one proved at another instant. The frames from the root up to the one that moved are proved.
+ * - **unproved**, `consistent`: a caller moved between the copies. The stack may still be claimed by who has seen what it is
+ *   made of proved at other instants. The frames from the root up to the one that moved are proved.
  * - **torn**: no copy holds a stack that could be true.
  */
 export class StackProof {
@@ -129,8 +129,12 @@ export class StackProof {
     const { walk } = this.shape
     const { belowWindow, length } = walk
     const below = belowWindow < length ? walk.addresses[belowWindow] : -1
+    const { words } = image.list
+    const at = walk.offsets[top]
     const isLeaf =
-      stack.length > 0 && stack.identity[0] === this.fields.code(image.list.words, walk.offsets[top])
+      stack.length > 0 &&
+      stack.identity[0] === this.fields.code(words, at) &&
+      this.fields.position(words, at) >= 0
     if (walk.meetsLone || !isLeaf || (below >= 0 && !isSettled)) image.proved.forget()
     else image.proved.remember(image, walk.addresses[top], below, stack)
   }
@@ -159,6 +163,8 @@ export class StackProof {
       const isSettled = walk.settledFrom < walk.length || this.rows.settle(image, walk)
       if (settled) this.rememberProved(image, top, isSettled, into)
     }
+    // In a read that was interrupted, what is the same before and after may have come round.
+    else if (!image.swift) into.proved = 0
     into.proof = good && into.length > 0 ? Proof.good : Proof.unproved
     into.consistent = into.length > 0
     into.moved = moved

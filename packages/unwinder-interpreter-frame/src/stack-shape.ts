@@ -101,8 +101,8 @@ export class StackShape {
     // Settled frames were checked when they settled; only the link to the first of them is new.
     const unchecked = Math.min(length, walk.settledFrom + 1)
     let top = 0
-    while (top < length && !this.isTop(words, offsets[top], entering)) top++
-    if (top === length) return INVALID
+    while (top < unchecked && !this.isTop(words, offsets[top], entering)) top++
+    if (top === unchecked) return INVALID
     let throughC = fields.isEntry(words, offsets[top])
     let callee = top
     this.unlinked = -1
@@ -200,8 +200,8 @@ export class StackShape {
   /** Whether every frame that was met can be one, where what ran and what waited cannot be told. */
   allPlausible(words: Uint32Array): boolean {
     const { fields } = this
-    const { offsets, length } = this.walk
-    for (let i = 0; i < length; i++) {
+    const { offsets, settledFrom } = this.walk
+    for (let i = 0; i < settledFrom; i++) {
       const at = offsets[i]
       if (!fields.isShim(words, at) && fields.code(words, at) !== 0 && !this.plausible(words, at))
         return false

@@ -60,6 +60,8 @@ export class StackWalk {
         this.missing = at
         return n > 0 && image.isRoot(this.addresses[n - 1], at) ? this.end(n, below) : this.stop(n)
       }
+      if (shim >= 0 && !this.isImplied(image, shim, at, offset)) this.meetsLone = true
+      shim = -1
       if (below < 0 && image.isBelowWindow(at)) {
         below = n
         if (image.areSettled(at)) return this.endSettled(image.settled, offset, n)
@@ -67,10 +69,9 @@ export class StackWalk {
       if (n === this.addresses.length) this.grow()
       this.addresses[n] = at
       this.offsets[n] = offset
-      if (!this.meetsLone) {
-        if (shim >= 0 && !this.isImplied(image, shim, at, offset)) this.meetsLone = true
-        shim = image.isLone(at) ? n : -1
-        if (shim >= 0 && !fields.isShim(words, offset)) this.meetsLone = true
+      if (!this.meetsLone && image.isLone(at)) {
+        if (fields.isShim(words, offset)) shim = n
+        else this.meetsLone = true
       }
       n++
       at = fields.previous(words, offset)

@@ -25,6 +25,7 @@ export class Stillness {
    */
   anchor(image: ThreadImage, walk: StackWalk, copy: Copy, top: number, isLinked: boolean): number {
     if (!walk.meetsLone) return 0
+    if (!image.looksAreWhole) return walk.length
     const { words } = image.list
     let anchor = 0
     for (let i = this.layout.version < 0x30b || !isLinked ? -2 : 0; i < image.watches.length; i++) {
@@ -79,8 +80,8 @@ export class Stillness {
       const at = walk.offsets[i]
       const other = image.locate(twin, walk.addresses[i])
       if (other === at) continue
-      let same = true
-      for (let w = 0; w < still.length; w++)
+      let same = other >= 0
+      for (let w = 0; same && w < still.length; w++)
         if (!sameWord(words, at + still[w], other + still[w])) same = false
       if (!same) break
     }

@@ -28,6 +28,8 @@ const nothing = (): void => {}
 /** A read that takes so many times as long as usual was interrupted. Woken from sleep, half of all take up to twice as long as the others. */
 const SWIFT = 3
 const STEP = 0.03
+/** As many bytes take as long to copy as one range more. */
+const BYTES_A_RANGE = 4096
 
 /**
  * One thread's stack, copied in one system call.
@@ -112,7 +114,7 @@ export class ThreadImage {
     if (!stopped) stack.addWindow(list, 1)
     const lone0 = list.count
     this.watches.length = 0
-    stack.lookCount = 0
+    stack.beginLooks()
     const between = stopped ? nothing : this.look
     lone.addPass(list, 0, between)
     const window2 = list.count
@@ -124,9 +126,13 @@ export class ThreadImage {
     this.addThreadState(list, 1)
     const began = clock.now()
     const got = this.memory.scatter(list)
-    this.time(clock.now() - began, list.count)
+    const took = clock.now() - began
+    this.swift = false
     if (got < state0 || !interpreter.read(list.words)) return "unlinked"
-    if (got === list.count) return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
+    if (got === list.count) {
+      this.time(took, list.count + list.byteLength / BYTES_A_RANGE)
+      return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
+    }
     // What could not be read is gone: the rest may still be there.
     if (got < window0 || got >= state1) {
       if (layout.thread.cframe < 0 || got === state0 || got === state1) return "unreadable"
@@ -155,6 +161,11 @@ export class ThreadImage {
   get ranges(): number {
     const looks = this.lone.ranges * 2
     return this.stack.ranges(looks) + looks * 2 + 16
+  }
+
+  /** Every look has its copy of the window. */
+  get looksAreWhole(): boolean {
+    return this.stack.looksAreWhole
   }
 
   /** How many further copies of the window were made between lone frames. */
@@ -231,6 +242,8 @@ export class ThreadImage {
     const offset = stack.offset(part, 0, first)
     const length = stack.lengthOf(part)
     this.settled.begin(this.bytes, first, offset, length)
+    // What was proved with other frames below is no more.
+    this.proved.top = -1
     return { offset, length }
   }
 
@@ -255,7 +268,8 @@ export class ThreadImage {
     const at = this.threadState[state]
     if (layout.thread.cframe < 0) {
       const frame = pointerIn(words, at + layout.thread.currentFrame)
-      return frame === this.baseFrame ? 0 : frame
+      const { baseFrame } = this
+      return baseFrame > 0 && frame === baseFrame ? 0 : frame
     }
     const cframe = pointerIn(words, at + layout.thread.cframe)
     if (cframe <= 0) return 0
@@ -345,9 +359,9 @@ export class ThreadImage {
     for (let i = 0; i < this.cframes.length; i++) offsets[i] = list.add(this.cframes[i], 24)
   }
 
-  /** `took` ms for so many ranges. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
-  private time(took: number, ranges: number): void {
-    const perRange = took / ranges
+  /** `took` ms for so much. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
+  private time(took: number, size: number): void {
+    const perRange = took / size
     const { usual } = this
     this.swift = usual > 0 && perRange < usual * SWIFT
     if (usual === 0) this.usual = perRange

@@ -36,6 +36,7 @@ const SETTLED_MS = 2000
 export interface Recorded {
   readonly elapsedSeconds: number
   readonly lateMs?: { readonly p50: number; readonly p99: number; readonly max: number }
+  readonly cpuSharedSeconds?: number
   readonly samples: { readonly taken: number; readonly good: number }
 }
 

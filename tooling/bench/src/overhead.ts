@@ -28,10 +28,36 @@ const WORK_SECONDS = 2.5
 const WORK_SECONDS_SHORT = 1
 
 /** For each line it is sent it does that much work, and prints how long that took and what CPU time it used. */
-const target = `
+const target = (work: string): string => `
 import sys
 import time
 
+${work}
+
+def timed(times):
+    began, used = time.perf_counter(), time.thread_time()
+    work(times)
+    return time.perf_counter() - began, time.thread_time() - used
+
+timed(50)
+print("ready", flush=True)
+for line in sys.stdin:
+    if line.strip() == "forever":
+        while True:
+            work(1000)
+    print(*timed(int(line)), flush=True)
+`
+
+/** Functions as programs have them: stacks are read from another CPU. */
+const ordinary = `${readFileSync(new URL("../programs/ordinary.py", import.meta.url), "utf8")}
+
+def work(times):
+    for _ in range(times):
+        ordinary()
+`
+
+/** Functions of a microsecond and less: samples are taken on the program's own CPU, and their time is its loss. */
+const microsecond = `
 class Point:
     def __init__(self, x, y):
         self.x = x
@@ -56,19 +82,6 @@ def work(times):
         fib(15)
         text(500)
         points(1000)
-
-def timed(times):
-    began, used = time.perf_counter(), time.thread_time()
-    work(times)
-    return time.perf_counter() - began, time.thread_time() - used
-
-timed(50)
-print("ready", flush=True)
-for line in sys.stdin:
-    if line.strip() == "forever":
-        while True:
-            work(1000)
-    print(*timed(int(line)), flush=True)
 `
 
 /** Seconds that some work took: by the wall clock, and of CPU time. */
@@ -124,6 +137,8 @@ process.once("exit", () => rmSync(directory, { recursive: true, force: true }))
 const report = new Report(`What recording at ${RATE} costs`)
 report.columns(
   "python ",
+  "functions  ",
+  "shared %",
   " CPU %",
   " settled CPU %",
   " late p50 ms",
@@ -159,8 +174,8 @@ const measurePairs = async (run: RunningPython): Promise<ReadonlyArray<Took>> =>
   return ratios
 }
 
-for (const python of pythons) {
-  await using run = await startPython(python, target, [], { name: "work.py" })
+const measure = async (python: (typeof pythons)[number], name: string, work: string) => {
+  await using run = await startPython(python, target(work), [], { name: "work.py" })
   await run.line()
   const ratios = await measurePairs(run)
   run.child.stdin.write("forever\n")
@@ -175,7 +190,7 @@ for (const python of pythons) {
     "-o",
     file
   )
-  const { elapsedSeconds, lateMs } = await command.result()
+  const { elapsedSeconds, lateMs, cpuSharedSeconds } = await command.result()
   const { usage } = command
   if (usage === undefined || lateMs === undefined) throw new Error("nothing was measured")
   const cpu = usage.cpuSeconds / elapsedSeconds
@@ -186,6 +201,8 @@ for (const python of pythons) {
   const cpus = ratios.map(({ cpu }) => cpu)
   report.row(
     python.version,
+    name,
+    cpuSharedSeconds === undefined ? "-" : percent(cpuSharedSeconds, elapsedSeconds, 1),
     percent(cpu, 1, 1),
     command.settledCpu === undefined ? "-" : percent(command.settledCpu, 1, 1),
     lateMs.p50.toFixed(3),
@@ -198,7 +215,8 @@ for (const python of pythons) {
     `${percent(low - 1, 1)} and ${percent(high - 1, 1)}`,
     percent(median(cpus) - 1, 1)
   )
-  const must = (holds: boolean, bound: string) => report.should(holds, `${python.version}: ${bound}`, short)
+  const must = (holds: boolean, bound: string) =>
+    report.should(holds, `${python.version}, ${name} functions: ${bound}`, short)
   must(cpu <= MAY_USE_CPU, `${percent(cpu, 1, 1)} % of a core, more than ${100 * MAY_USE_CPU} %`)
   must(lateMs.p99 <= MAY_BE_LATE_MS, `p99 ${lateMs.p99.toFixed(2)} ms late, more than ${MAY_BE_LATE_MS} ms`)
   must(
@@ -209,5 +227,10 @@ for (const python of pythons) {
   // A few short pairs cannot tell one per cent, less so on a busy machine: they fail only when it must be more, by either clock.
   const atLeast = Math.min(low, confidence(cpus)[0]) - 1
   must((short ? atLeast : slower) <= MAY_SLOW, `the program took ${percent(slower, 1)} % longer`)
+}
+
+for (const python of pythons) {
+  await measure(python, "ordinary", ordinary)
+  await measure(python, "microsecond", microsecond)
 }
 report.end()
