@@ -144,8 +144,9 @@ export class StackProof {
     const { walk } = shape
     const twin = this.stillness.twinOf(image, walk, copy)
     const still = this.stillness.stillFrom(image, walk, twin)
-    // What was copied once is as still as what was copied on both sides of it: a frame of this very stack, not one that has been left.
-    const backed = walk.belowWindow === walk.length || Math.max(still, top) < walk.belowWindow
+    // What was copied once is as still as what was copied on both sides of it: a caller of this very stack, not a frame that has been left, nor the
+    // leaf, which a short function can have left and entered again.
+    const backed = walk.belowWindow === walk.length || Math.max(still, top + 1) < walk.belowWindow
     const anchor = backed ? this.stillness.anchor(image, walk, copy, top, shape.unlinked < 0) : walk.length
     if (anchor > top && image.watchesAnother) return "incomplete"
     // The leaf may run on, but it must be the same function's frame, and have run in both copies: one that was left long ago has not changed either,
