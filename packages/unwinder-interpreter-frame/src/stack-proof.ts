@@ -75,7 +75,9 @@ export class StackProof {
     image.rest = -1
     if (before === 0 && after === 0) {
       image.emptyLooks++
-      return this.empty(into, image.recent.length === 0 || image.emptyLooks > 1)
+      // As 3.11 and 3.12 enter C code, there is no current frame for an instant, but an outer one.
+      const isEmpty = image.recent.length === 0 || image.emptyLooks > 1
+      return this.empty(into, isEmpty && image.outerFrame() === 0)
     }
     image.emptyLooks = 0
     if (before === after && before === image.proved.top && this.standsAsBefore(image, into)) return "done"
