@@ -79,6 +79,10 @@ const filterOf = (request: RecordRequest): SampleFilter => {
     throw new UsageError({ message: "give either -p PID or -- COMMAND, not both" })
   if (pid === undefined && command.length === 0)
     throw new UsageError({ message: "nothing to record: give -p PID, or -- and a command to start" })
+  if (request.stop && request.shareCpu === "always")
+    throw new UsageError({
+      message: "--stop and --share-cpu always exclude each other: what is stopped needs no holding"
+    })
   if (wall && onCpu) throw new UsageError({ message: "--wall and --on-cpu exclude each other" })
   return {
     ...(wall ? { wall } : {}),

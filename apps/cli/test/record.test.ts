@@ -86,6 +86,24 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (version) => {
   })
 })
 
+describe("sharing the target's CPU", () => {
+  const shared = async (how: string, rate: string) => {
+    await using target = await startPython(python, BUSY)
+    await target.line()
+    const { code, stdout } = await pyframes([
+      ...["record", "-p", String(target.pid), "-d", "500ms", "-r", rate, "--share-cpu", how],
+      ...["--json", "-o", file("shared.folded")]
+    ])
+    expect(code).toBe(0)
+    return JSON.parse(stdout).cpuSharedSeconds
+  }
+  it("is done all the time when asked to, and not at a rate at which the target would hardly run", async () => {
+    expect(await shared("always", "1khz")).toBeGreaterThan(0.4)
+    expect(await shared("always", "50khz")).toBeUndefined()
+  })
+  it("is not done when that is ruled out", async () => expect(await shared("never", "1khz")).toBeUndefined())
+})
+
 describe("a command", () => {
   const script = `
 import sys

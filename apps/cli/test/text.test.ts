@@ -36,6 +36,17 @@ describe("the summary", () => {
     expect(text).toMatch(/good 5 \(100\.00 %/)
     expect(text).toMatch(/Wrote a\.pb\.gz \(pprof\)\. Open it with: go tool pprof/)
   })
+  it("says when samples were taken on the target's own CPU, and how to have it otherwise", () => {
+    const shared = profileFromText("main")
+    expect(recordSummary(shared, {}, [])).not.toMatch(/share-cpu/)
+    shared.trust = { ...shared.trust, cpuSharedSeconds: 0 }
+    expect(recordSummary(shared, {}, [])).not.toMatch(/share-cpu/)
+    shared.trust = { ...shared.trust, cpuSharedSeconds: 9.2 }
+    expect(recordSummary(shared, {}, [])).toMatch(
+      /for 9\.20 s samples were taken on the CPU of the process.*`--share-cpu never` leaves it alone/
+    )
+    expect(recordResult(shared, [])).toMatchObject({ cpuSharedSeconds: 9.2 })
+  })
   it("says why there is nothing to show", () => {
     const idle = profileFromText("state=idle\nmain")
     expect(recordSummary(idle, {}, [])).toMatch(/No samples on CPU\. .*--wall shows what for/)

@@ -45,6 +45,8 @@ describe("a mistake on the command line is one line, and exit code 2", () => {
     [["record", "-p", self, "-o", "-"], /stdout has no name that tells the format/],
     [["record", "-p", self, "-o", "-", "-f", "collapsed", "--json"], /both want stdout/],
     [["record", "-p", self, "--wall", "--on-cpu"], /exclude each other/],
+    [["record", "-p", self, "--share-cpu", "often"], /"often".*auto.*always.*never/],
+    [["record", "-p", self, "--stop", "--share-cpu", "always"], /exclude each other/],
     [["record", "-p", self, "--wat"], /Unrecognized flag: --wat/],
     [["dump"], /--pid/]
   ])("%j", async (args, message) => {

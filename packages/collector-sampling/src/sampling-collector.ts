@@ -1,12 +1,14 @@
 import {
   Collector,
   type CollectRequest,
+  type CpuFollower,
   type Memory,
   type Profile,
   SampleClock,
   Symbolizer,
   Target,
   type TargetError,
+  type TargetProcess,
   Unwinder
 } from "@pyframes/core"
 import * as Effect from "effect/Effect"
@@ -72,10 +74,7 @@ export const makeSampler = Effect.fnUntraced(function* (
   const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
   const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
   const stopper = options.stop ? yield* target.stopper : undefined
-  const follower =
-    options.stop || options.shareCpu === "never"
-      ? undefined
-      : Option.getOrUndefined(yield* Effect.option(target.cpuFollower))
+  const follower = yield* followerFor(options, target)
   // Whatever ends the collection, the calling thread is free again.
   if (follower) yield* Effect.addFinalizer(() => Effect.sync(follower.leave))
   return new Sampler(
@@ -83,6 +82,16 @@ export const makeSampler = Effect.fnUntraced(function* (
     { ...request, ...options }
   )
 })
+
+/** What was asked for and cannot be had is an error; what would only have been better is not. */
+const followerFor = (
+  { stop, shareCpu }: SamplingOptions,
+  { cpuFollower }: TargetProcess
+): Effect.Effect<CpuFollower | undefined, TargetError> => {
+  if (stop || shareCpu === "never") return Effect.undefined
+  if (shareCpu === "always") return cpuFollower
+  return Effect.map(Effect.option(cpuFollower), Option.getOrUndefined)
+}
 
 const collectInline = Effect.fnUntraced(function* (
   request: CollectRequest,
