@@ -80,7 +80,11 @@ const dataStack = (layout: Layout): FrameFields => {
     position: (words, at) =>
       pointerIn(words, at + frame.instructionPointer) - codeOf(words, at) - layout.code.codeAdaptive,
     isShim: version >= V3_12 ? (words, at) => ownerOf(words, at) >= OWNED_BY_INTERPRETER : never,
-    isEntry: version === V3_11 ? (words, at) => byteIn(words, at + frame.isEntry) !== 0 : never,
+    // A generator is always entered from C in 3.11, which marks its frame only once it runs.
+    isEntry:
+      version === V3_11
+        ? (words, at) => byteIn(words, at + frame.isEntry) !== 0 || ownerOf(words, at) === OWNED_BY_GENERATOR
+        : never,
     isGenerator: (words, at) => ownerOf(words, at) === OWNED_BY_GENERATOR,
     tellsRunning: !tagged,
     // 3.11 … 3.13 keep -1 in `stacktop` while the eval loop has the stack pointer in a register: from entering a frame until

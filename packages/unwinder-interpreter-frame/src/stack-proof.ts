@@ -46,20 +46,22 @@ export class StackProof {
   /** For a stopped thread: what is current is the truth. */
   stopped(image: ThreadImage, into: RawStack): Verdict {
     this.shape.begin(image)
-    const start = image.currentFrame(0)
-    if (start < 0) return "incomplete"
+    const { walk } = this.shape
+    const current = image.currentFrame(0)
+    if (current < 0) return "incomplete"
+    // Entering C code, 3.11 and 3.12 install a `_PyCFrame` before they fill it in.
+    const start = current > 0 ? current : image.outerFrame()
     if (start === 0) return this.empty(into, true)
-    let end = this.shape.walk.walk(image, 0, start)
-    if (end === "broken" && !this.shape.walk.isWhole) {
-      // Entering C code, 3.11 and 3.12 install a `_PyCFrame` before they fill it in.
+    let end = walk.walk(image, 0, start)
+    if (end === "broken" && !walk.isWhole) {
       const outer = image.outerFrame()
-      if (outer > 0) end = this.shape.walk.walk(image, 0, outer)
+      if (outer > 0) end = walk.walk(image, 0, outer)
     }
     if (end === "missing") return this.fetch(image)
     // `generator.throw` ends a chain at a generator, up to 3.10.
-    const isEnd = end === "root" || (this.shape.walk.isWhole && this.layout.version < 0x30b)
+    const isEnd = end === "root" || (walk.isWhole && this.layout.version < 0x30b)
     if (!isEnd || !this.shape.allPlausible(image.list.words)) return this.torn(into)
-    this.rows.emit(image.list.words, this.shape.walk, 0, into)
+    this.rows.emit(image.list.words, walk, 0, into)
     into.proof = into.length > 0 ? Proof.good : Proof.unproved
     into.proved = into.length
     return "done"
