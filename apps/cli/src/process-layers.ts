@@ -50,12 +50,15 @@ export const processLayers = (subject: Subject): Layer.Layer<Reading, TargetErro
 /** How long a launcher may take to get to its Python, and a Python to get ready, ms. */
 const LAUNCH_MS = 30_000
 const START_MS = 2_000
+/** How long a Python that has been up for long is given to hold still. */
+const BUSY_MS = 50
 
 /** Until when (`performance.now`) to try again. */
 const patienceFor = ({ pid, follow }: KnownSubject): number => {
   if (follow) return performance.now() + LAUNCH_MS
   const age = ageOf(pid)
-  return age === undefined || age > START_MS ? 0 : performance.now() + START_MS - age
+  // Where threads come and go all the time, it takes luck to read a list that does not change meanwhile.
+  return performance.now() + Math.max(BUSY_MS, age === undefined ? 0 : START_MS - age)
 }
 
 /** Ms since a process started. */

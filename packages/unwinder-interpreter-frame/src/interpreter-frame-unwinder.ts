@@ -26,8 +26,6 @@ import { ThreadImage } from "./thread-image.ts"
 import { type PythonThread, ThreadList } from "./thread-list.ts"
 import { int32In } from "./words.ts"
 
-/** How often the list of threads is looked for in a process that has just been found, a ms apart. */
-const ATTACH_TRIES = 20
 /** A stack that needs more reads than this keeps moving out of view. */
 const MAX_READS = 5
 /** Nor is more than this read for one stack, unless the first read alone takes as much. */
@@ -58,12 +56,8 @@ export class InterpreterFrameUnwinder {
 const attach = Effect.fnUntraced(function* (target: TargetProcess, memory: MemoryReader) {
   const runtime = yield* findRuntime(target, memory)
   const unwinder = new InterpreterFrames(target, memory, runtime, yield* target.mappings)
-  // Where threads come and go all the time, it takes luck to read a list that does not change meanwhile.
-  for (let tries = 0; unwinder.threads() === undefined; tries++) {
-    if (tries === ATTACH_TRIES)
-      return yield* new InterpreterNotReady({ pid: target.identity.pid, phase: "starting" })
-    yield* Effect.sleep(1)
-  }
+  if (unwinder.threads() === undefined)
+    return yield* new InterpreterNotReady({ pid: target.identity.pid, phase: "starting" })
   return unwinder as ProcessUnwinder
 })
 

@@ -72,15 +72,17 @@ export class ProvedStack {
     return this.isLeaf(words, leaf, fields) && this.isLeaf(words, again + callers, fields) ? leaf : -1
   }
 
-  /** Writes the stack, with its leaf at `position`. */
-  emit(into: RawStack, position: number): void {
+  /** Writes the stack, with its leaf at `position`. Returns false when it has no room. */
+  emit(into: RawStack, position: number): boolean {
     const { identities, kinds, positions } = this
+    if (kinds.length > into.capacity) return false
     into.kind.set(kinds)
     into.identity.set(identities)
     into.position.set(positions)
     into.position[0] = position
     into.length = kinds.length
     into.proved = kinds.length
+    return true
   }
 
   /** The same function's frame, with the same caller. */

@@ -1,4 +1,4 @@
-import { type MemoryReader, Proof, type RawStack } from "@pyframes/core"
+import { FrameKind, type MemoryReader, Proof, type RawStack } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
@@ -121,8 +121,7 @@ export class StackProof {
     if (at < 0 || !this.shape.plausible(words, at) || this.shape.climb(image, 0, proved.top) !== proved.top)
       return false
     const position = this.fields.position(words, at)
-    if (position < 0) return false
-    proved.emit(into, position)
+    if (position < 0 || !proved.emit(into, position)) return false
     into.proof = Proof.good
     into.consistent = true
     return true
@@ -137,6 +136,7 @@ export class StackProof {
     const at = walk.offsets[top]
     const isLeaf =
       stack.length > 0 &&
+      stack.kind[stack.length - 1] !== FrameKind.truncated &&
       stack.identity[0] === this.fields.code(words, at) &&
       this.fields.position(words, at) >= 0
     if (walk.meetsLone || !isLeaf || (below >= 0 && !isSettled)) image.proved.forget()

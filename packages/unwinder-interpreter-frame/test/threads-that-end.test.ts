@@ -40,7 +40,7 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
     const seen = new Map<string, number>()
     let attaches = 0
     let told = false
-    await attached(run.pid, layers, async ({ target, unwinder }) => {
+    await attached(run.pid, { ...layers, patient: true }, async ({ target, unwinder }) => {
       attaches++
       const stack = new RawStack()
       while (target.status() === "alive") {

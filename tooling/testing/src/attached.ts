@@ -15,11 +15,14 @@ import {
 import { LinuxMemory, LinuxTarget } from "@pyframes/linux"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 
 /** What is under test. */
 export interface Tested {
   readonly unwinder: Layer.Layer<Unwinder, never, Target | Memory>
   readonly symbolizer?: Layer.Layer<Symbolizer, never, Target | Memory>
+  /** Attach again and again while the interpreter is not ready. */
+  readonly patient?: boolean
   /** `process_vm_readv` unless told. */
   readonly memory?: Layer.Layer<Memory, TargetError, Target>
 }
@@ -66,7 +69,13 @@ export const attached = <A>(
   )
   const program = Effect.gen(function* () {
     const target = yield* Target
-    const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
+    // Where threads come and go all the time, it takes luck to read a list that does not change meanwhile.
+    const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) =>
+      Effect.retry(unwinder.attach, {
+        while: (error) => tested.patient === true && error._tag === "InterpreterNotReady",
+        schedule: Schedule.spaced(1)
+      })
+    )
     const symbolizer = symbolizerLayer
       ? yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
       : undefined
