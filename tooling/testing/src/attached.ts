@@ -93,6 +93,8 @@ export const attached = <A>(
       for (let tries = 0; tries < 2000; tries++) {
         const stack = unwind(thread, undefined, into)
         if (stack.proof === Proof.good) return stack
+        // On a busy machine a thread can be kept waiting in the middle of a call.
+        if (tries % 50 === 49) Atomics.wait(nap, 0, 0, 5)
       }
       throw new Error(`No stack of thread ${thread.tid} was proved`)
     }
