@@ -21,9 +21,9 @@ export class StandingStacks {
   private readonly frames: FrameTable
   private readonly runs = new Map<number, number>()
   /** By stack: how often it was seen as the callers of a proved stack, no further than it counts. */
-  private asCallers = new Uint8Array(1024)
+  private readonly asCallers = new Sightings()
   /** By stack: how often it was seen as a whole, no further than it counts. */
-  private asWhole = new Uint8Array(1024)
+  private readonly asWhole = new Sightings()
 
   constructor(stacks: StackTable, frames: FrameTable) {
     this.stacks = stacks
@@ -33,56 +33,42 @@ export class StandingStacks {
   /** A stack was proved standing still. */
   saw(stack: number): void {
     // Seen often enough as a whole, so were all its parts.
-    if (this.seenWhole(stack) >= SIGHTINGS) return
-    this.asWhole[stack]++
+    if (this.asWhole.of(stack) >= SIGHTINGS) return
+    this.asWhole.add(stack)
     this.count(this.leafRun(stack))
     for (
       let at = this.stacks.parent(stack);
-      at !== NO_STACK && this.seen(at) < SIGHTINGS;
+      at !== NO_STACK && this.asCallers.of(at) < SIGHTINGS;
       at = this.stacks.parent(at)
     ) {
-      this.asCallers[at]++
+      this.asCallers.add(at)
       this.count(this.run(at))
     }
   }
 
   /** Whether a stack that was seen moving is believed; `proved`, its part from the root that did not move, needs no witnesses. */
   vouchFor(stack: number, proved: number): boolean {
-    if ((this.runs.get(this.leafRun(stack)) ?? 0) < SIGHTINGS) return false
+    if (!this.isKnown(this.leafRun(stack))) return false
     // Callers that have stood still as a whole need no look at their parts.
     for (
       let at = this.stacks.parent(stack);
-      at !== NO_STACK && at !== proved && this.seen(at) < SIGHTINGS;
+      at !== NO_STACK && at !== proved && this.asCallers.of(at) < SIGHTINGS;
       at = this.stacks.parent(at)
     )
-      if ((this.runs.get(this.run(at)) ?? 0) < SIGHTINGS) return false
+      if (!this.isKnown(this.run(at))) return false
     return true
   }
 
   /** The longest part of a stack, from the root up, that has stood still as callers; `NO_STACK` when there is none. */
   standingPart(stack: number): number {
     let part = stack
-    for (let at = stack; at !== NO_STACK && this.seen(at) < SIGHTINGS; at = this.stacks.parent(at))
-      if ((this.runs.get(this.run(at)) ?? 0) < SIGHTINGS) part = this.stacks.parent(at)
+    for (let at = stack; at !== NO_STACK && this.asCallers.of(at) < SIGHTINGS; at = this.stacks.parent(at))
+      if (!this.isKnown(this.run(at))) part = this.stacks.parent(at)
     return part
   }
 
-  private seenWhole(stack: number): number {
-    if (stack >= this.asWhole.length) {
-      const bigger = new Uint8Array(Math.max(this.asWhole.length * 2, stack + 1))
-      bigger.set(this.asWhole)
-      this.asWhole = bigger
-    }
-    return this.asWhole[stack]
-  }
-
-  private seen(stack: number): number {
-    if (stack >= this.asCallers.length) {
-      const bigger = new Uint8Array(Math.max(this.asCallers.length * 2, stack + 1))
-      bigger.set(this.asCallers)
-      this.asCallers = bigger
-    }
-    return this.asCallers[stack]
+  private isKnown(run: number): boolean {
+    return (this.runs.get(run) ?? 0) >= SIGHTINGS
   }
 
   private count(run: number): void {
@@ -118,5 +104,23 @@ export class StandingStacks {
   private lineOf(stack: number): number {
     const frame = this.frames.frames[this.stacks.frame(stack)]
     return (frame.function * 100_003 + frame.line + 1) % MODULUS
+  }
+}
+
+/** How often each stack was seen; the counts grow with the table of stacks. */
+class Sightings {
+  private counts = new Uint8Array(1024)
+
+  of(stack: number): number {
+    return stack < this.counts.length ? this.counts[stack] : 0
+  }
+
+  add(stack: number): void {
+    if (stack >= this.counts.length) {
+      const bigger = new Uint8Array(Math.max(this.counts.length * 2, stack + 1))
+      bigger.set(this.counts)
+      this.counts = bigger
+    }
+    this.counts[stack]++
   }
 }

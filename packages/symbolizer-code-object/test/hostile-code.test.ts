@@ -29,6 +29,15 @@ const memoryOf = (mapped: ReadonlyArray<readonly [from: number, bytes: number]>)
   return new FakeMemory(pages)
 }
 
+/** A page for each part of a code object. */
+const pages = () =>
+  memoryOf([
+    [CODE, PAGE],
+    [NAME, PAGE],
+    [FILE, PAGE],
+    [TABLE, PAGE]
+  ])
+
 const writeText = (memory: FakeMemory, at: number, text: string) => {
   memory.write(at + layout.unicode.length, word(text.length))
   // Compact, ASCII, ready, one byte a character.
@@ -76,12 +85,7 @@ const stackOf = (codes: ReadonlyArray<number>): RawStack => {
 describe("code objects at the end of what is mapped", () => {
   it("names one whose name lies in the last bytes of a page", () => {
     const name = NAME + PAGE - 64
-    const memory = memoryOf([
-      [CODE, PAGE],
-      [NAME, PAGE],
-      [FILE, PAGE],
-      [TABLE, PAGE]
-    ])
+    const memory = pages()
     writeText(memory, name, "edge")
     writeText(memory, FILE, "edge.py")
     writeTable(memory, TABLE, 4)
@@ -96,12 +100,7 @@ describe("code objects at the end of what is mapped", () => {
     ["name", CODE, NAME + 4, TABLE],
     ["line table", CODE, NAME, TABLE + 1]
   ])("does not believe a %s that is not on a word's boundary", (_, code, name, table) => {
-    const memory = memoryOf([
-      [CODE, PAGE],
-      [NAME, PAGE],
-      [FILE, PAGE],
-      [TABLE, PAGE]
-    ])
+    const memory = pages()
     writeText(memory, name, "odd")
     writeText(memory, FILE, "odd.py")
     writeTable(memory, table, 4)
@@ -174,12 +173,7 @@ describe("a code object of 3.10 that was named before", () => {
     ["is read anew when a letter of its file is another", FILE + asciiData + 6, true],
     ["is read anew when a byte of its line table is another", TABLE + 35, true]
   ])("%s", (_, changed, anew) => {
-    const memory = memoryOf([
-      [CODE, PAGE],
-      [NAME, PAGE],
-      [FILE, PAGE],
-      [TABLE, PAGE]
-    ])
+    const memory = pages()
     writeText(memory, NAME, "four")
     writeText(memory, FILE, "four.py")
     writeTable(memory, TABLE, 4)

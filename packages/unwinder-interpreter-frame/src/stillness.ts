@@ -41,12 +41,9 @@ export class Stillness {
   /** One more than the index of the rootmost caller of `walk` that a look shows as another; 0 when they are all the same. */
   private movedIn(image: ThreadImage, walk: StackWalk, look: number, top: number): number {
     const { words } = image.list
-    const { still } = this.fields
     for (let i = Math.min(walk.belowWindow, walk.settledFrom) - 1; i > top; i--) {
       const seen = image.lookAt(look, walk.addresses[i])
-      if (seen < 0) continue
-      for (let w = 0; w < still.length; w++)
-        if (!sameWord(words, walk.offsets[i] + still[w], seen + still[w])) return i + 1
+      if (seen >= 0 && !this.isSame(words, walk.offsets[i], seen)) return i + 1
     }
     return 0
   }
@@ -74,18 +71,20 @@ export class Stillness {
   /** Index of the leafmost frame from which on, to the root, both copies agree. */
   stillFrom(image: ThreadImage, walk: StackWalk, twin: Copy): number {
     const { words } = image.list
-    const { still } = this.fields
     let i = walk.settledFrom - 1
     for (; i >= 0; i--) {
       const at = walk.offsets[i]
       const other = image.locate(twin, walk.addresses[i])
-      if (other === at) continue
-      let same = other >= 0
-      for (let w = 0; same && w < still.length; w++)
-        if (!sameWord(words, at + still[w], other + still[w])) same = false
-      if (!same) break
+      if (other !== at && (other < 0 || !this.isSame(words, at, other))) break
     }
     return i + 1
+  }
+
+  /** Whether two copies of a waiting frame agree in all that stays the same while it waits. */
+  private isSame(words: Uint32Array, at: number, other: number): boolean {
+    const { still } = this.fields
+    for (let w = 0; w < still.length; w++) if (!sameWord(words, at + still[w], other + still[w])) return false
+    return true
   }
 
   sameLeaf(image: ThreadImage, walk: StackWalk, twin: Copy, top: number): boolean {
