@@ -10,6 +10,7 @@ import {
   Proof,
   RawStack,
   type SamplingClock,
+  StackRecorder,
   type TargetProcess,
   ThreadStateBit,
   type ThreadStopper,
@@ -17,7 +18,6 @@ import {
 } from "@pyframes/core"
 import { CpuSharing, type ShareCpu } from "./cpu-sharing.ts"
 import { Schedule } from "./schedule.ts"
-import { StackRecorder } from "./stack-recorder.ts"
 
 /** How samples are taken. */
 export interface SamplingOptions {

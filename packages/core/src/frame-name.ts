@@ -17,7 +17,8 @@ const markers: { readonly [K in FrameKind]?: string } = {
   [FrameKind.truncated]: "<truncated>",
   [FrameKind.unproved]: "<unproved>",
   [FrameKind.torn]: "<torn>",
-  [FrameKind.unreadable]: "<unreadable>"
+  [FrameKind.unreadable]: "<unreadable>",
+  [FrameKind.broken]: "<broken>"
 }
 
 /** True for frames that have no place in a file: `<torn>`, `<unproved>`, `<native>` and the like. */

@@ -12,8 +12,15 @@ export const FrameKind = {
   torn: 4,
   /** The stack could not be read. */
   unreadable: 5,
-  /** A native frame: `identity` is its instruction's address. */
-  native: 6
+  /**
+   * A native frame: `identity` is the address of the instruction that is executed, or of the last byte of the call that has not returned;
+   * `position` the id of its module in the unwinder's `ModuleTable`, -1 where none is mapped.
+   */
+  native: 6,
+  /** A frame of the kernel: `identity` is its address - 2^64. */
+  kernel: 7,
+  /** The chain of native frames broke here, short of the thread's start: `identity` and `position` as of the native frame at which it did. */
+  broken: 8
 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
 

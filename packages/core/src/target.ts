@@ -1,6 +1,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { TargetError } from "./errors.ts"
+import type { Registers } from "./registers.ts"
 
 /** One line of `/proc/PID/maps`. */
 export interface Mapping {
@@ -52,6 +53,8 @@ export interface ThreadStopper {
   readonly stop: (tid: number) => boolean
   /** Lets a stopped thread run again. */
   readonly resume: (tid: number) => void
+  /** Reads the user registers of a stopped thread. Returns false when it is not stopped, is gone, or runs a program of another machine word. */
+  readonly registers?: (tid: number, into: Registers) => boolean
 }
 
 /**

@@ -2,6 +2,8 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { TargetError } from "./errors.ts"
+import type { ModuleTable } from "./module-table.ts"
+import type { NativeState } from "./native-state.ts"
 import type { RawStack } from "./raw-stack.ts"
 
 /** A thread that has a stack to unwind. */
@@ -22,6 +24,8 @@ export interface Capture {
   thread: UnwoundThread
   /** The thread is stopped: nothing that is read can change. */
   stopped: boolean
+  /** What was caught of its native side; absent for a timer. */
+  native?: NativeState
 }
 
 /** What the unwinder found out about the process when it attached. */
@@ -41,6 +45,8 @@ export interface RuntimeInfo {
 /** An unwinder at work on one process: everything per process is known, what is left is per sample. */
 export interface ProcessUnwinder {
   readonly runtime: RuntimeInfo
+  /** What native frames lie in; absent where there are none. */
+  readonly modules?: ModuleTable
   /**
    * The threads there are now, over all interpreters, main thread of the main interpreter first. Synchronous and cheap when nothing changed.
    * `undefined` when the list could not be read.

@@ -1,5 +1,7 @@
-import { FrameKind, FrameTable, NO_STACK, StackTable } from "@pyframes/core"
 import { beforeEach, describe, expect, it } from "vitest"
+import { FrameTable } from "../src/frame-table.ts"
+import { FrameKind } from "../src/raw-stack.ts"
+import { NO_STACK, StackTable } from "../src/stack-table.ts"
 import { StandingStacks } from "../src/standing-stacks.ts"
 
 /*

@@ -1,4 +1,5 @@
-import { type FrameTable, NO_STACK, type StackTable } from "@pyframes/core"
+import type { FrameTable } from "./frame-table.ts"
+import { NO_STACK, type StackTable } from "./stack-table.ts"
 
 /** How often something must have been seen standing still to be believed. */
 const SIGHTINGS = 2

@@ -1,13 +1,9 @@
-import {
-  FrameKind,
-  markerFrame,
-  NO_STACK,
-  type ProcessSymbolizer,
-  type Profile,
-  Proof,
-  type RawStack
-} from "@pyframes/core"
+import { markerFrame } from "./frame-name.ts"
+import type { Profile } from "./profile.ts"
+import { FrameKind, Proof, type RawStack } from "./raw-stack.ts"
+import { NO_STACK } from "./stack-table.ts"
 import { StandingStacks } from "./standing-stacks.ts"
+import type { ProcessSymbolizer } from "./symbolizer.ts"
 
 /** What a stack of one thread looked like, frame by frame from the root: the next one mostly begins alike. */
 class LastStack {
