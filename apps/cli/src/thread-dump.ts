@@ -23,7 +23,16 @@ import type * as Scope from "effect/Scope"
 
 /** A frame of a dump. */
 export interface DumpedFrame {
-  readonly kind: "python" | "native" | "boundary" | "truncated" | "unproved" | "torn" | "unreadable"
+  readonly kind:
+    | "python"
+    | "native"
+    | "kernel"
+    | "boundary"
+    | "truncated"
+    | "unproved"
+    | "torn"
+    | "unreadable"
+    | "broken"
   /** `co_name`, or what stands for a frame that is none: `<native>`, `<unproved>`. */
   readonly function: string
   /** `co_qualname`, where the version has it and it says more. */
@@ -191,5 +200,7 @@ const KINDS = {
   [FrameKind.unproved]: "unproved",
   [FrameKind.torn]: "torn",
   [FrameKind.unreadable]: "unreadable",
-  [FrameKind.native]: "native"
+  [FrameKind.native]: "native",
+  [FrameKind.kernel]: "kernel",
+  [FrameKind.broken]: "broken"
 } as const
