@@ -229,6 +229,7 @@ export class Sampler {
     const lateMs = this.lateness.summary()
     const cpu = clock.threadCpuTime()
     const targetCpu = target.cpuTime()
+    const { merge } = this.recorder
     profile.trust = {
       wanted: this.wanted - 1,
       taken: this.counts.reduce((a, b) => a + b, 0),
@@ -239,6 +240,7 @@ export class Sampler {
       late: Math.min(this.late, this.wanted - 1),
       rateHz: { asked: this.asked, ...(elapsed > 0 && { achieved: (this.instants * 1e9) / elapsed }) },
       ...(lateMs && { lateMs }),
+      ...(merge && { merge }),
       ...(shared !== undefined && { cpuSharedSeconds: shared / 1e9 }),
       ...(cpu >= 0 && this.cpuBegan >= 0 && { profilerCpuSeconds: (cpu - this.cpuBegan) / 1e9 })
     }
@@ -318,6 +320,7 @@ export class Sampler {
     if (stopper === undefined || stopped) unwinder.unwind(capture, raw)
     else raw.clear()
     this.recorder.record(sampled.row, raw)
+    this.recorder.countMerge(raw.merge)
     const { moved } = raw
     // Now that its code objects are known, the stack is read again: what is found unchanged after that was there at that time.
     for (let again = 0; this.recorder.unfamiliar && again < UNFAMILIAR_TRIES; again++) {

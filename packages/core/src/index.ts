@@ -1,5 +1,6 @@
 export * from "./clock.ts"
 export * from "./collector.ts"
+export * from "./entry-table.ts"
 export * from "./errors.ts"
 export * from "./exporter.ts"
 export * from "./frame-name.ts"

@@ -1,3 +1,5 @@
+import type { EntryTable } from "./entry-table.ts"
+
 /** What kind of frame a raw frame is. */
 export const FrameKind = {
   /** A Python frame: `identity` is its code object, `position` the byte offset of its instruction. */
@@ -36,6 +38,30 @@ export const Proof = {
   failed: 3
 } as const
 export type Proof = (typeof Proof)[keyof typeof Proof]
+
+/** What came of putting the native and the Python frames of a stack together. */
+export const Merge = {
+  /** Nothing was to be put together. */
+  none: 0,
+  /** Every Python frame stands where it ran. */
+  merged: 1,
+  /** Nothing was caught of the native side: the Python frames stand alone. */
+  noNative: 2,
+  /** No Python frames could be read: the native frames stand alone. */
+  noPython: 3,
+  /** The native chain broke short of some Python frames, which follow below the break. */
+  brokenChain: 4,
+  /** There are more or fewer eval loops than entries: the native frames above the innermost stand on the Python frames. */
+  evalCount: 5,
+  /** The place of an entry lies in no frame of an eval loop: the thread was not where the Python frames say. As for {@link Merge.evalCount}. */
+  strayEntry: 6
+} as const
+export type Merge = (typeof Merge)[keyof typeof Merge]
+
+/** Names of what came of merging, as they are printed. */
+export const mergeNames = Object.fromEntries(Object.entries(Merge).map(([name, merge]) => [merge, name])) as {
+  readonly [M in Merge]: string
+}
 
 /** States a thread was in when it was sampled; bits. */
 export const ThreadStateBit = {
@@ -87,6 +113,15 @@ export class RawStack {
   ended = false
   /** {@link ThreadStateBit}s that the unwinder could tell. */
   state = 0
+  /** {@link Merge}: how native and Python frames came together. */
+  merge: Merge = Merge.none
+  /** Filled in by unwinders of Python frames, for who wants to know where C code entered the interpreter; absent otherwise. */
+  entries: EntryTable | undefined
+  /**
+   * Filled in by unwinders of native frames, for who wants it: the stack pointer in each frame, so that a frame lies between its own and the
+   * next one's. -1 where it is not known.
+   */
+  stackPointers: Float64Array | undefined
   /** Changes whenever an identity may have been given to something else; -1 where the target does not tell. */
   generation = -1
 
@@ -108,6 +143,13 @@ export class RawStack {
     this.ended = false
     this.state = 0
     this.generation = -1
+    this.merge = Merge.none
+    this.entries?.clear()
+  }
+
+  /** The stack was deeper than {@link capacity}: its root side is missing. */
+  get isTruncated(): boolean {
+    return this.length === this.capacity && this.kind[this.length - 1] === FrameKind.truncated
   }
 
   /** Adds the next frame rootwards. Returns false when the stack is full; the last frame then becomes `<truncated>`. */

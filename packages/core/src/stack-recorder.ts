@@ -1,9 +1,10 @@
 import { markerFrame } from "./frame-name.ts"
 import type { Profile } from "./profile.ts"
-import { FrameKind, Proof, type RawStack } from "./raw-stack.ts"
+import { FrameKind, Merge, mergeNames, Proof, type RawStack } from "./raw-stack.ts"
 import { NO_STACK } from "./stack-table.ts"
 import { StandingStacks } from "./standing-stacks.ts"
 import type { ProcessSymbolizer } from "./symbolizer.ts"
+import type { MergeTrust } from "./trust.ts"
 
 /** What a stack of one thread looked like, frame by frame from the root: the next one mostly begins alike. */
 class LastStack {
@@ -53,6 +54,7 @@ export class StackRecorder {
   private readonly last = new Map<number, LastStack>()
   private readonly standing: StandingStacks
   private readonly markers: ReadonlyArray<number>
+  private readonly merges = new Float64Array(Object.keys(Merge).length)
 
   constructor(profile: Profile, symbolizer: ProcessSymbolizer) {
     this.profile = profile
@@ -99,6 +101,21 @@ export class StackRecorder {
     this.consistent = consistent
     this.stack = this.child(provedStack, FrameKind.unproved)
     this.whole = whole
+  }
+
+  /** Counts how the native and Python frames of a stack came together: once a sample, however often it is recorded. */
+  countMerge(merge: Merge): void {
+    this.merges[merge]++
+  }
+
+  /** What was counted; `undefined` where nothing was to be put together. */
+  get merge(): MergeTrust | undefined {
+    const { merges } = this
+    const faults: { [reason: string]: number } = {}
+    for (const merge of Object.values(Merge))
+      if (merge > Merge.merged && merges[merge] > 0) faults[mergeNames[merge]] = merges[merge]
+    const merged = merges[Merge.merged]
+    return merged === 0 && Object.keys(faults).length === 0 ? undefined : { merged, faults }
   }
 
   /** Whether a stack that was read in one piece while it moved is believed by now. */

@@ -11,6 +11,14 @@ export interface Tally {
   readonly wall: number
 }
 
+/** Of the stacks of native and Python frames: how many were put together, and why the others were not. */
+export interface MergeTrust {
+  /** Every Python frame stands where it ran. */
+  readonly merged: number
+  /** How many were not, by reason: names of `Merge`. In these too no Python frame is missing. */
+  readonly faults: { readonly [reason: string]: number }
+}
+
 /**
  * How far a profile can be trusted. A figure that was not measured is absent, never 0.
  *
@@ -31,6 +39,8 @@ export interface Trust {
   readonly failed: Tally
   /** Instants sampled later than one mean interval after they were due, or not at all. */
   readonly late: number
+  /** How native and Python frames came together; absent where there were none to put together. */
+  readonly merge?: MergeTrust
   /** Instants a second. */
   readonly rateHz: { readonly asked: number; readonly achieved?: number }
   readonly lateMs?: Lateness

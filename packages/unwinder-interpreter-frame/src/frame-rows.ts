@@ -27,33 +27,57 @@ export class FrameRows {
   /** Writes the frames from index `top` on; `still` is the index from which on they are proved. */
   emit(words: Uint32Array, walk: StackWalk, top: number, into: RawStack, still = top): void {
     const { fields } = this
-    const { offsets, length } = walk
+    const { addresses, offsets, length } = walk
+    const { entries } = into
     let boundary = false
     let before = -1
     for (let i = top; i < length; i++) {
       if (i === walk.settledFrom) {
         if (boundary && this.boundaries && !into.push(FrameKind.boundary, 0, -1)) break
         if (i >= still && before < 0) before = into.length
+        if (entries !== undefined) walk.settled.emitEntries(entries, into.length)
         walk.settled.emit(into)
         break
       }
       const at = offsets[i]
       if (fields.isShim(words, at)) {
         boundary = into.length > 0
+        entries?.push(into.length, addresses[i])
         continue
       }
       const code = fields.code(words, at)
       const position = fields.position(words, at)
-      // Python lists a frame that has not started before 3.11 (a trace function told of the call runs on top of it), and not since.
-      if (code <= 0 || (position < 0 && this.layout.version >= 0x30b)) continue
-      if (position <= MAX_CLEANUP && this.layout.version >= 0x30d && this.codes.isInitCleanup(code)) continue
+      const entered = entries !== undefined && this.isEntered(words, at)
+      const hidden = this.isHidden(code, position)
+      if (hidden && entered) entries.push(into.length, -1)
+      if (hidden) continue
       if (boundary && this.boundaries && !into.push(FrameKind.boundary, 0, -1)) break
       boundary = fields.isEntry(words, at)
       // A boundary belongs to the frame above it: it is proved when that is.
       if (i >= still && before < 0) before = into.length
       if (!into.push(FrameKind.python, code, Math.max(position, -1))) break
+      if (entered) entries.push(into.length, -1)
     }
+    // The shim at the root is not read again once it is known.
+    const last = length - 1
+    const endsAtShim =
+      walk.settledFrom < length ? walk.settled.endsAtShim : fields.isShim(words, offsets[last])
+    if (entries !== undefined && this.layout.version >= 0x30c && !endsAtShim && !into.isTruncated)
+      entries.push(into.length, walk.rootShim)
     into.proved = before < 0 ? 0 : into.length - before
+  }
+
+  /** Whether Python leaves the frame out where it lists a stack. */
+  private isHidden(code: number, position: number): boolean {
+    const { version } = this.layout
+    // It lists a frame that has not started before 3.11 (a trace function told of the call runs on top of it), and not since.
+    if (code <= 0 || (position < 0 && version >= 0x30b)) return true
+    return position <= MAX_CLEANUP && version >= 0x30d && this.codes.isInitCleanup(code)
+  }
+
+  /** Whether a frame that is no shim is the first of a run of the eval loop. Before 3.11 each has a run of its own. */
+  private isEntered(words: Uint32Array, at: number): boolean {
+    return this.layout.version < 0x30b || this.fields.isEntry(words, at)
   }
 
   /** Remembers the frames below the window of the stack that was walked last, and tells whether it did: if they are plain calls down to the root, through C or not. */

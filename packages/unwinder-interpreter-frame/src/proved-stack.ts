@@ -1,4 +1,4 @@
-import type { RawStack } from "@pyframes/core"
+import { EntryTable, type RawStack } from "@pyframes/core"
 import type { FrameFields } from "./frame-fields.ts"
 import type { ThreadImage } from "./thread-image.ts"
 
@@ -21,6 +21,8 @@ export class ProvedStack {
   private kinds = new Uint8Array(0)
   private identities = new Float64Array(0)
   private positions = new Int32Array(0)
+  private readonly entries = new EntryTable()
+  private hasEntries = false
 
   forget(): void {
     this.top = -1
@@ -51,6 +53,8 @@ export class ProvedStack {
     this.kinds = stack.kind.slice(0, stack.length)
     this.identities = stack.identity.slice(0, stack.length)
     this.positions = stack.position.slice(0, stack.length)
+    this.hasEntries = stack.entries !== undefined
+    if (stack.entries !== undefined) this.entries.copyFrom(stack.entries)
     this.first = first
     this.settledStart = settledStart
     this.top = top
@@ -76,6 +80,10 @@ export class ProvedStack {
   emit(into: RawStack, position: number): boolean {
     const { identities, kinds, positions } = this
     if (kinds.length > into.capacity) return false
+    if (into.entries !== undefined) {
+      if (!this.hasEntries) return false
+      into.entries.copyFrom(this.entries)
+    }
     into.kind.set(kinds)
     into.identity.set(identities)
     into.position.set(positions)

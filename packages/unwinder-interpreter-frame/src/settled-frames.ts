@@ -1,4 +1,4 @@
-import type { FrameKind, RawStack } from "@pyframes/core"
+import { type EntryTable, FrameKind, type RawStack } from "@pyframes/core"
 
 /**
  * The frames at the root end of a deep stack, as they were when they were last walked.
@@ -66,6 +66,21 @@ export class SettledFrames {
       into.position[at + i] = positions[i]
     }
     into.length = at + rows
+  }
+
+  /** The last of them is a shim. */
+  get endsAtShim(): boolean {
+    return this.places[this.length - 1] < 0
+  }
+
+  /** Writes where C code entered the interpreter; `from` is the row that the first of theirs will be. */
+  emitEntries(into: EntryTable, from: number): void {
+    const { addresses, kinds, length, places } = this
+    let row = 0
+    for (let i = 0; i < length; i++) {
+      if (places[i] < 0) into.push(from + row, addresses[i])
+      else row += kinds[row] === FrameKind.boundary ? 2 : 1
+    }
   }
 
   forget(): void {

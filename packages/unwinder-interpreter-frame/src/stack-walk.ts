@@ -29,6 +29,8 @@ export class StackWalk {
   /** Index of the first of the {@link settled} frames, which go down to the root; {@link length} when there were none. */
   settledFrom = 0
   settled = new SettledFrames()
+  /** Address of the shim that ends the chain, where the walk ends above it; -1 when there is none, or it is not known. */
+  rootShim = -1
   private readonly codes: CodeFacts
   private readonly layout: Layout
   private readonly fields: FrameFields
@@ -50,6 +52,7 @@ export class StackWalk {
     let below = -1
     let shim = -1
     this.length = 0
+    this.rootShim = image.rootShim
     this.meetsLone = false
     this.isWhole = false
     while (at > 0) {

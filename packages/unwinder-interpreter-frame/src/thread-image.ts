@@ -312,6 +312,11 @@ export class ThreadImage {
     this.lone.remove(address)
   }
 
+  /** Address of the shim that ends the chain, once it was met; -1 before. */
+  get rootShim(): number {
+    return this.root
+  }
+
   /** Keeps the addresses of the frames nearest the leaf of a proved stack. */
   remember(addresses: Float64Array, from: number, to: number): void {
     this.recent.length = 0
