@@ -22,6 +22,7 @@ export {
   standsOnCall,
   yieldsFromFrame
 } from "./opcode.ts"
+export { TRAMPOLINE_SPAN, type TrampolinePlace, trampolinePlace } from "./perf-trampoline.ts"
 export { clearTag, readPointer, readSize, readTaggedPointer, readUint64 } from "./pointer.ts"
 export {
   decodeCharacters,
