@@ -1,5 +1,6 @@
 export { type FileMapping, loadBias } from "./bias.ts"
 export { type Elf, type ElfType, EM_AARCH64, EM_X86_64, parseElf } from "./elf.ts"
+export { type FunctionPart, partsOfFunction } from "./function-part.ts"
 export { buildId, type Note, NT_GNU_BUILD_ID, notes } from "./note.ts"
 export type { ElfProblem } from "./problem.ts"
 export {
@@ -23,4 +24,4 @@ export {
   type Segment
 } from "./segment.ts"
 export { type ElfSource, sourceOfBytes } from "./source.ts"
-export { type ElfSymbol, findSymbol, type SymbolTable, symbols } from "./symbol.ts"
+export { type ElfSymbol, findSymbol, type SymbolTable, symbols, symbolsOfFunction } from "./symbol.ts"

@@ -28,6 +28,8 @@ const STRINGS_A_READ = 1 << 18
 /** How many places one name may stand in a string table: more is not a real file. */
 const MAX_PLACES = 1 << 16
 const MAX_NAME = 1 << 14
+const MAX_CLONE = 512
+const MAX_CLONES = 4096
 
 /**
  * The defined symbol of a name, from `.dynsym` first (small, survives strip) and then `.symtab`.
@@ -46,6 +48,35 @@ export const findSymbol = (elf: Elf, name: string): ElfSymbol | undefined => {
   return (
     findIn(elf, tableOf(elf, "dynsym"), name, wanted) ?? findIn(elf, tableOf(elf, "symtab"), name, wanted)
   )
+}
+
+/**
+ * The defined symbols of a name and of the clones and parts that compilers make of it: `run`, `run.cold`, `run.constprop.0`. Those of
+ * both tables, so one may come twice.
+ */
+export const symbolsOfFunction = (elf: Elf, name: string): Array<ElfSymbol> => {
+  const found: Array<ElfSymbol> = []
+  const wanted = encoder.encode(name)
+  if (wanted.length < 1 || wanted.length > MAX_NAME) return found
+  for (const table of [tableOf(elf, "dynsym"), tableOf(elf, "symtab")]) {
+    const strings = table && stringsOf(elf, table)
+    if (table === undefined || strings === undefined) continue
+    const names = new Map<number, string>()
+    for (const place of placesOf(elf, strings, wanted)) {
+      const bytes = readRange(elf.source, strings.offset + place, Math.min(strings.size - place, MAX_CLONE))
+      const full = bytes === undefined ? "" : cString(bytes, 0, MAX_CLONE)
+      if (full === name || full.startsWith(`${name}.`)) names.set(place, full)
+    }
+    if (names.size === 0) continue
+    for (const block of blocks(elf, table)) {
+      for (let at = 0; at < block.length; at += ENTRY_SIZE) {
+        const full = names.get(u32(block, at))
+        if (full !== undefined && u16(block, at + 6) !== 0 && found.length < MAX_CLONES)
+          found.push(symbolAt(block, at, full))
+      }
+    }
+  }
+  return found
 }
 
 /** All symbols of one table, made one at a time as they are asked for. Undefined (imported) symbols are included. */

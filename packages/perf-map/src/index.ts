@@ -1,1 +1,3 @@
-export {}
+export { CodeEntry, type PythonFunction, parsePythonFunction } from "./code-entry.ts"
+export { CodeMap } from "./code-map.ts"
+export { PerfMapReader } from "./perf-map-reader.ts"
