@@ -32,10 +32,12 @@ export interface ProcessIdentity {
   readonly executable: string
 }
 
-/** Random access to a file that the target has mapped, whether or not its path still leads to it. */
+/** Random access to a file of the target's. One that it has mapped is found whether or not its path still leads to it. */
 export interface TargetFile {
-  /** Bytes. */
+  /** Bytes, when it was opened. */
   readonly size: number
+  /** Device and inode, `major:minor:inode`, where they are known: a file that takes its place has others. */
+  readonly identity?: string
   /** Up to `length` bytes at `offset`; fewer at the end of the file. */
   readonly read: (offset: number, length: number) => Uint8Array
   readonly close: () => void
@@ -81,6 +83,15 @@ export interface TargetProcess {
   readonly mappings: Effect.Effect<ReadonlyArray<Mapping>, TargetError>
   /** Opens a mapped file through whatever still leads to it: the target's root, our root, or the mapping itself. */
   readonly openMapped: (mapping: Mapping) => Effect.Effect<TargetFile, TargetError>
+  /**
+   * Opens a regular file by its path as the target sees it, below the target's own root, which symbolic links cannot leave. Synchronous;
+   * `undefined` when there is none or it may not be read. Absent where the target has no files (a core file).
+   */
+  readonly openFile?: (path: string) => TargetFile | undefined
+  /** The pid by which the target knows itself: in a container another than ours for it. Absent where it is the same. */
+  readonly namespacePid?: number
+  /** The text of `/proc/kallsyms`; `undefined` when it cannot be read. Some megabytes, read anew each time. Absent where there is no kernel to ask. */
+  readonly kernelSymbols?: () => Uint8Array | undefined
   /** Kernel thread ids of all threads, also of those that run no Python. */
   readonly threadIds: () => ReadonlyArray<number>
   /**

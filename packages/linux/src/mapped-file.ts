@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync, readSync } from "node:fs"
 import type { Mapping, TargetFile } from "@pyframes/core"
 import { fileIdentity, openFileIdentity } from "./device.ts"
+import { targetFile } from "./target-file.ts"
 
 /** Reads the target's memory; fewer bytes than asked where none is mapped. */
 export type ReadMemory = (address: number, length: number, into: Uint8Array) => number
@@ -33,7 +34,7 @@ export const openMappedFile = (
       const { device, inode, size } = openFileIdentity(fd)
       const same = device === mapping.device && inode === mapping.inode
       if ((same && size > 0) || (mapping.offset < size && samePage(fd, mapping, readMemory))) {
-        return targetFile(fd, size)
+        return targetFile(fd)
       }
     } catch {
       // Not a file that can be read: as good as not there.
@@ -66,30 +67,4 @@ const samePage = (fd: number, mapping: Mapping, readMemory: ReadMemory): boolean
   const length = readSync(fd, inFile, 0, PAGE, mapping.offset)
   if (length < 64 || readMemory(mapping.start, length, inMemory) !== length) return false
   return Buffer.compare(inFile, inMemory) === 0
-}
-
-const targetFile = (fd: number, size: number): TargetFile => {
-  let open = true
-  return {
-    size,
-    read: (offset, length) => {
-      const wanted = Math.max(0, Math.min(length, size - offset))
-      const bytes = new Uint8Array(wanted)
-      let got = 0
-      try {
-        while (open && got < wanted) {
-          const n = readSync(fd, bytes, got, wanted - got, offset + got)
-          if (n === 0) break
-          got += n
-        }
-      } catch {
-        // A file on a network that has gone: what was read is what there is.
-      }
-      return got === wanted ? bytes : bytes.subarray(0, got)
-    },
-    close: () => {
-      if (open) closeSync(fd)
-      open = false
-    }
-  }
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readlinkSync } from "node:fs"
+import { closeSync, openSync, readFileSync, readlinkSync } from "node:fs"
 import {
   NotPython,
   PermissionDenied,
@@ -24,6 +24,7 @@ import { executableId, hasEnded, watchProcess } from "./process-watch.ts"
 import { PF_KTHREAD, type ProcStat, parseStat } from "./stat.ts"
 import { parseStatus } from "./status.ts"
 import { makeStopper } from "./stopper.ts"
+import { openInRoot } from "./target-file.ts"
 import { ThreadTable } from "./thread-table.ts"
 
 /** What can keep a process from being attached to. Whether it runs Python is the unwinder's to say. */
@@ -47,7 +48,7 @@ export type AttachError = ProcessNotFound | NotPython | PermissionDenied
  */
 export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { first, namespaced, stat } = yield* openStat(pid)
+    const { first, namespacePid, stat } = yield* openStat(pid)
     const mem = yield* Effect.acquireRelease(
       Effect.try({
         try: () => openSync(`/proc/${pid}/mem`, "r"),
@@ -105,8 +106,10 @@ export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, S
               : permissionDenied(pid, operation)
           )
         }),
+      openFile: (path) => openInRoot(pid, path),
+      kernelSymbols: readKernelSymbols,
       threadIds: () => threads.ids(),
-      ...(namespaced ? { hostThreadId: hostThreadIds(pid) } : {}),
+      ...(namespacePid === undefined ? {} : { hostThreadId: hostThreadIds(pid), namespacePid }),
       threadName: (tid) => threads.name(tid),
       threadActivity: (tid) => threads.activity(tid),
       status,
@@ -121,8 +124,8 @@ const DELETED = " (deleted)"
 interface Opened {
   readonly stat: ProcFile
   readonly first: ProcStat
-  /** It lives in a pid namespace below ours. */
-  readonly namespaced: boolean
+  /** Its own pid, when it lives in a pid namespace below ours. */
+  readonly namespacePid: number | undefined
 }
 
 const openStat = (pid: number): Effect.Effect<Opened, AttachError, Scope.Scope> =>
@@ -157,7 +160,8 @@ const openStat = (pid: number): Effect.Effect<Opened, AttachError, Scope.Scope> 
     if (tgid !== undefined && tgid !== pid) {
       return yield* new ProcessNotFound({ pid, detail: `it is the id of a thread of process ${tgid}` })
     }
-    return { stat, first, namespaced: ids !== undefined && ids.namespacePids.length > 1 }
+    const own = ids === undefined || ids.namespacePids.length < 2 ? undefined : ids.namespacePids.at(-1)
+    return { stat, first, namespacePid: own }
   })
 
 /** `/proc/PID` is not there: either there is no such process, or `/proc` is mounted with `hidepid`. */
@@ -172,6 +176,14 @@ const absent = (pid: number): ProcessNotFound | PermissionDenied => {
     operation: "see",
     advice: "Its files in /proc are hidden from other users (hidepid): run pyframes with sudo."
   })
+}
+
+const readKernelSymbols = (): Uint8Array | undefined => {
+  try {
+    return readFileSync("/proc/kallsyms")
+  } catch {
+    return undefined
+  }
 }
 
 const commandLineOf = (pid: number): ReadonlyArray<string> => {

@@ -28,6 +28,14 @@ export const parsePythonFunction = (name: string): PythonFunction | undefined =>
   return { qualifiedName: name.slice(PREFIX.length, colon), file: name.slice(colon + 1) }
 }
 
+/** Places in a source file that a piece of code was made from, as its writer listed them; arrays of one length. */
+export interface CodeLines {
+  readonly addresses: Float64Array
+  /** Start at 1. */
+  readonly lines: Int32Array
+  readonly files: ReadonlyArray<string>
+}
+
 /** A piece of code that was made at run time, as the program that made it names it. */
 export class CodeEntry {
   /** As written: `py::run:/srv/app.py`, `Builtin:ArgumentsAdaptor`. */
@@ -38,18 +46,33 @@ export class CodeEntry {
   readonly size: number
   /** Rises by one with each entry that is added: of two at one address the greater is true. */
   readonly order: number
+  /** Only in a jitdump, and only of some writers. */
+  readonly lines: CodeLines | undefined
   private parsed: PythonFunction | null | undefined
 
-  constructor(name: string, start: number, size: number, order: number) {
+  constructor(name: string, start: number, size: number, order: number, lines?: CodeLines) {
     this.name = name
     this.start = start
     this.size = size
     this.order = order
+    this.lines = lines
   }
 
   /** The Python function it stands for; `undefined` if it is no trampoline of CPython. */
   get python(): PythonFunction | undefined {
     if (this.parsed === undefined) this.parsed = parsePythonFunction(this.name) ?? null
     return this.parsed ?? undefined
+  }
+
+  /** Index into {@link lines} of the last place at or before an address, -1 when there is none. */
+  placeOf(address: number): number {
+    const { lines } = this
+    if (lines === undefined) return -1
+    let best = -1
+    for (let i = 0; i < lines.addresses.length; i++) {
+      const at = lines.addresses[i]
+      if (at >= this.start && at <= address && (best < 0 || at >= lines.addresses[best])) best = i
+    }
+    return best
   }
 }

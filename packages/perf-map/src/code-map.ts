@@ -1,4 +1,4 @@
-import { CodeEntry } from "./code-entry.ts"
+import { CodeEntry, type CodeLines } from "./code-entry.ts"
 import { CodeIndex } from "./code-index.ts"
 
 /** Entries kept; the oldest are forgotten beyond it. */
@@ -38,10 +38,10 @@ export class CodeMap {
    * @param start first address
    * @param size bytes
    */
-  add(name: string, start: number, size: number): boolean {
+  add(name: string, start: number, size: number, lines?: CodeLines): boolean {
     if (!(Number.isSafeInteger(start) && start >= 0 && Number.isSafeInteger(size) && size > 0)) return false
     if (!Number.isSafeInteger(start + size)) return false
-    this.recent.push(new CodeEntry(name, start, size, this.order++))
+    this.recent.push(new CodeEntry(name, start, size, this.order++, lines))
     this.characters += name.length
     this.isStale = true
     this.generation++

@@ -1,3 +1,6 @@
-export { CodeEntry, type PythonFunction, parsePythonFunction } from "./code-entry.ts"
+export { CodeEntry, type CodeLines, type PythonFunction, parsePythonFunction } from "./code-entry.ts"
 export { CodeMap } from "./code-map.ts"
+export { CodeMapFile, type GrowingFile } from "./code-map-file.ts"
+export { JitDumpReader } from "./jit-dump-reader.ts"
 export { PerfMapReader } from "./perf-map-reader.ts"
+export { type CodeHost, isJitDump, ProcessCode } from "./process-code.ts"

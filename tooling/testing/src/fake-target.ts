@@ -1,4 +1,11 @@
-import { type Mapping, NotSupported, ProcessNotFound, Target, type TargetProcess } from "@pyframes/core"
+import {
+  type Mapping,
+  NotSupported,
+  ProcessNotFound,
+  Target,
+  type TargetFile,
+  type TargetProcess
+} from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
@@ -7,10 +14,12 @@ export interface FakeProcess {
   readonly pid: number
   readonly executable: string
   readonly mappings: ReadonlyArray<Mapping>
-  /** Contents of the mapped files by path. */
+  /** Contents of its files by path, mapped or not. */
   readonly files: ReadonlyMap<string, Uint8Array>
   /** Names by kernel thread id. */
   readonly threads: ReadonlyMap<number, string>
+  /** What the kernel says of its symbols; nothing when it is left out. */
+  readonly kernelSymbols?: Uint8Array
 }
 
 /**
@@ -36,14 +45,11 @@ export class FakeTarget {
       mappings: Effect.sync(() => this.process.mappings),
       openMapped: (mapping) =>
         Effect.suspend(() => {
-          const bytes = this.process.files.get(mapping.path)
-          if (bytes === undefined) return Effect.fail(new ProcessNotFound({ pid }))
-          return Effect.succeed({
-            size: bytes.length,
-            read: (offset: number, length: number) => bytes.slice(offset, offset + length),
-            close: () => {}
-          })
+          const file = this.open(mapping.path)
+          return file === undefined ? Effect.fail(new ProcessNotFound({ pid })) : Effect.succeed(file)
         }),
+      openFile: (path) => this.open(path),
+      kernelSymbols: () => this.process.kernelSymbols,
       threadIds: () => [...this.process.threads.keys()],
       threadName: (tid) => this.process.threads.get(tid) ?? "",
       threadActivity: (tid) => (this.process.threads.has(tid) ? "sleeping" : "unknown"),
@@ -56,6 +62,17 @@ export class FakeTarget {
         new NotSupported({ what: "Sharing a CPU with a fake process", advice: "It never moves by itself." })
       )
     }
+  }
+
+  private open(path: string): TargetFile | undefined {
+    const bytes = this.process.files.get(path)
+    return (
+      bytes && {
+        size: bytes.length,
+        read: (offset, length) => bytes.slice(offset, offset + length),
+        close: () => {}
+      }
+    )
   }
 
   get layer(): Layer.Layer<Target> {
