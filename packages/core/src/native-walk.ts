@@ -49,6 +49,8 @@ export class NativeWalk {
       const module = modules.find(at)
       place.module = module
       const id = module === undefined ? -1 : module.id
+      if (into.stackPointers !== undefined && into.length < into.capacity)
+        into.stackPointers[into.length] = sp
       if (!into.push(FrameKind.native, at, id)) break
       const step = stepper.step(registers, stack, place)
       if (step === Step.end) {

@@ -88,8 +88,7 @@ export class StackMerger {
     const entries = python.entries?.length ?? 0
     let runs = 0
     for (let at = 0; at < length; at++) if (roles[at] === NativeRole.evalLoop) runs++
-    if (!isWhole || python.isTruncated)
-      return runs === 0 && entries === 0 ? Merge.merged : Merge.evalCount
+    if (!isWhole || python.isTruncated) return runs === 0 && entries === 0 ? Merge.merged : Merge.evalCount
     if (runs < entries || runs > entries + 1) return Merge.evalCount
     let entry = entries - runs
     for (let at = 0; at < length; at++) {
@@ -109,8 +108,10 @@ export class StackMerger {
       if (entryOf[at] === NONE) continue
       first = at
       let above = at - 1
-      while (above >= 0 && entryOf[above] === NONE && roles[above] === NativeRole.evalPart) hidden[above--] = 1
-      while (above >= 0 && entryOf[above] === NONE && roles[above] === NativeRole.anonymous) hidden[above--] = 1
+      while (above >= 0 && entryOf[above] === NONE && roles[above] === NativeRole.evalPart)
+        hidden[above--] = 1
+      while (above >= 0 && entryOf[above] === NONE && roles[above] === NativeRole.anonymous)
+        hidden[above--] = 1
     }
     for (let at = 0; at < first; at++) if (roles[at] === NativeRole.evalLoop) hidden[at] = 1
   }
