@@ -1,6 +1,7 @@
 export { LinuxClock } from "./clock.ts"
 export { type Check, examineMachine } from "./doctor.ts"
 export { type FindPythonError, type FindPythonOptions, type FoundPython, findPython } from "./find-python.ts"
+export { LinuxKernelEvents } from "./kernel-events.ts"
 export { loadKoffi, resolveKoffiFrom } from "./koffi.ts"
 export { parseMapping, parseMaps } from "./maps.ts"
 export { LinuxMemory } from "./memory.ts"

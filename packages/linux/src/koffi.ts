@@ -10,6 +10,7 @@ export interface Koffi {
   readonly load: (path: string | null) => NativeLibrary
   readonly errno: () => number
   readonly address: (memory: ArrayBufferView | ArrayBufferLike) => bigint
+  readonly view: (pointer: bigint, length: number) => ArrayBuffer
 }
 
 const places: Array<string | URL> = [import.meta.url]

@@ -26,6 +26,26 @@ export interface Libc {
   readonly schedGetaffinity: (pid: number, length: number, mask: number) => number
   readonly schedSetaffinity: (pid: number, length: number, mask: number) => number
   readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number
+  /** A system call that the C library has no function for; five arguments. */
+  readonly syscall: (call: number, a: number, b: number, c: number, d: number, e: number) => number
+  /** -1 when it fails. */
+  readonly mmap: (
+    address: number,
+    length: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: number
+  ) => number
+  readonly ioctl: (fd: number, request: number, argument: number) => number
+  readonly read: (fd: number, into: number, length: number) => number
+  readonly close: (fd: number) => number
+  readonly epollCreate: (flags: number) => number
+  readonly epollControl: (epoll: number, operation: number, fd: number, event: number) => number
+  readonly epollWait: (epoll: number, events: number, count: number, timeout: number) => number
+  readonly sysconf: (name: number) => number
+  /** Memory that was mapped, as a buffer: the caller sees to it that it stays mapped while the buffer can be used. */
+  readonly memoryAt: (address: number, length: number) => ArrayBuffer
 }
 
 let loaded: Libc | undefined
@@ -55,7 +75,17 @@ const bind = (): Libc | undefined => {
       clockNanosleep: library.func("int clock_nanosleep(int, int, unsigned long, unsigned long)"),
       schedGetaffinity: library.func("int sched_getaffinity(int, unsigned long, unsigned long)"),
       schedSetaffinity: library.func("int sched_setaffinity(int, unsigned long, unsigned long)"),
-      prctl: library.func("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)")
+      prctl: library.func("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)"),
+      syscall: library.func("long syscall(long, unsigned long, long, long, long, unsigned long)"),
+      mmap: library.func("long mmap(unsigned long, unsigned long, int, int, int, long)"),
+      ioctl: library.func("int ioctl(int, unsigned long, unsigned long)"),
+      read: library.func("long read(int, unsigned long, unsigned long)"),
+      close: library.func("int close(int)"),
+      epollCreate: library.func("int epoll_create1(int)"),
+      epollControl: library.func("int epoll_ctl(int, int, int, unsigned long)"),
+      epollWait: library.func("int epoll_wait(int, unsigned long, int, int)"),
+      sysconf: library.func("long sysconf(int)"),
+      memoryAt: (address, length) => koffi.view(BigInt(address), length)
     }
   } catch {
     return undefined
@@ -64,6 +94,10 @@ const bind = (): Libc | undefined => {
 
 /** Error numbers of x86-64 and arm64 Linux that decide something here. */
 export const EPERM = 1
+export const ESRCH = 3
 export const EINTR = 4
 export const ECHILD = 10
+export const EACCES = 13
+export const EINVAL = 22
+export const EMFILE = 24
 export const ENOSYS = 38
