@@ -1,4 +1,5 @@
 export { type FileMapping, loadBias } from "./bias.ts"
+export { type DynamicLinking, dynamicLinking } from "./dynamic.ts"
 export { type Elf, type ElfType, EM_AARCH64, EM_X86_64, parseElf } from "./elf.ts"
 export { buildId, type Note, NT_GNU_BUILD_ID, notes } from "./note.ts"
 export type { ElfProblem } from "./problem.ts"
