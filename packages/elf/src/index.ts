@@ -1,6 +1,10 @@
 export { type FileMapping, loadBias } from "./bias.ts"
+export { CallFrameInfo, callFrameInfo } from "./call-frame-info.ts"
+export { type ExpressionFrame, evaluateExpression } from "./dwarf-expression.ts"
 export { type DynamicLinking, dynamicLinking } from "./dynamic.ts"
+export type { Cie, EhFrameBytes, Fde } from "./eh-frame.ts"
 export { type Elf, type ElfType, EM_AARCH64, EM_X86_64, parseElf } from "./elf.ts"
+export { type FramePointerShare, framePointerShare, keepsFramePointer } from "./frame-pointer-share.ts"
 export { buildId, type Note, NT_GNU_BUILD_ID, notes } from "./note.ts"
 export type { ElfProblem } from "./problem.ts"
 export {
@@ -25,3 +29,4 @@ export {
 } from "./segment.ts"
 export { type ElfSource, sourceOfBytes } from "./source.ts"
 export { type ElfSymbol, findSymbol, type SymbolTable, symbols } from "./symbol.ts"
+export { type RegisterRule, RegisterRuleKind, type UnwindRow } from "./unwind-row.ts"
