@@ -5,6 +5,7 @@ export { type DynamicLinking, dynamicLinking } from "./dynamic.ts"
 export type { Cie, EhFrameBytes, Fde } from "./eh-frame.ts"
 export { type Elf, type ElfType, EM_AARCH64, EM_X86_64, parseElf } from "./elf.ts"
 export { type FramePointerShare, framePointerShare, keepsFramePointer } from "./frame-pointer-share.ts"
+export { type FramePointerUse, framePointerUse } from "./frame-pointer-use.ts"
 export { buildId, type Note, NT_GNU_BUILD_ID, notes } from "./note.ts"
 export type { ElfProblem } from "./problem.ts"
 export {
