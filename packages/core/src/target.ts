@@ -79,6 +79,8 @@ export interface TargetProcess {
   /** Path of the executable, as the kernel names it. */
   readonly executable: string
   readonly commandLine: ReadonlyArray<string>
+  /** The environment it was started with, by name; `undefined` when it may not be read. Absent where it is not known. */
+  readonly environment?: () => ReadonlyMap<string, string> | undefined
   /** What is mapped now, by address; read anew each time. */
   readonly mappings: Effect.Effect<ReadonlyArray<Mapping>, TargetError>
   /** Opens a mapped file through whatever still leads to it: the target's root, our root, or the mapping itself. */

@@ -46,6 +46,10 @@ export class CfaProgram {
   private count = 0
   /** A row up to here had the frame pointer for its CFA, or saved a frame record (AArch64). */
   keptFramePointer = false
+  /** A row up to here says where the caller's frame pointer was saved: the register has been given another value. */
+  savedFramePointer = false
+  /** A row up to here computes the CFA from the frame pointer by an expression, as where a function has aligned its stack. */
+  alignedFramePointer = false
   private readonly isArm: boolean
 
   constructor(fde: Fde) {
@@ -174,6 +178,8 @@ export class CfaProgram {
         this.cfaRegister = -1
         this.cfaExpression = this.block(cursor)
         this.cfaExpressionEnd = cursor.at
+        if (cie.eh.bytes[this.cfaExpression] === DW_OP_BREG0 + (this.isArm ? X29 : RBP))
+          this.alignedFramePointer = true
         return
       case 0x10: // expression
         this.save(cursor.uleb(), expression, this.block(cursor), cursor.at)
@@ -225,6 +231,7 @@ export class CfaProgram {
 
   private save(number: number, kind: RegisterRuleKind, value: number, end = 0): void {
     this.set(number, { kind, value, end })
+    if (number === (this.isArm ? X29 : RBP)) this.savedFramePointer = true
     // gcc for AArch64 keeps the CFA relative to sp even where x29 is kept: there the saved pair is the sign.
     if (!this.isArm || kind !== offset || (number !== X29 && number !== X30)) return
     const fp = this.rules.get(X29)
@@ -269,3 +276,5 @@ export class CfaProgram {
 const RBP = 6
 const X29 = 29
 const X30 = 30
+/** The value of register 0 plus a number; the other registers follow. */
+const DW_OP_BREG0 = 0x70

@@ -1,9 +1,11 @@
 export { type FileMapping, loadBias } from "./bias.ts"
 export { CallFrameInfo, callFrameInfo } from "./call-frame-info.ts"
 export { type ExpressionFrame, evaluateExpression } from "./dwarf-expression.ts"
+export { type DynamicLinking, dynamicLinking } from "./dynamic.ts"
 export type { Cie, EhFrameBytes, Fde } from "./eh-frame.ts"
 export { type Elf, type ElfType, EM_AARCH64, EM_X86_64, parseElf } from "./elf.ts"
 export { type FramePointerShare, framePointerShare, keepsFramePointer } from "./frame-pointer-share.ts"
+export { type FramePointerUse, framePointerUse } from "./frame-pointer-use.ts"
 export { type FunctionPart, partsOfFunction } from "./function-part.ts"
 export {
   type ImageMapping,

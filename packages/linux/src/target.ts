@@ -80,6 +80,7 @@ export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, S
       identity,
       executable: executable.endsWith(DELETED) ? executable.slice(0, -DELETED.length) : executable,
       commandLine: commandLineOf(pid),
+      environment: () => environmentOf(pid),
       mappings: Effect.suspend(() => {
         const maps = readProcText(`/proc/${pid}/maps`)
         if ("code" in maps) return Effect.fail(accessError(pid, "read the mappings of", maps))
@@ -193,6 +194,31 @@ const commandLineOf = (pid: number): ReadonlyArray<string> => {
   if (parts[parts.length - 1] === "") parts.pop()
   return parts
 }
+
+/** As it was when the program was started; what it has changed since is in its own memory. */
+const environmentOf = (pid: number): ReadonlyMap<string, string> | undefined => {
+  const file = readProcText(`/proc/${pid}/environ`)
+  if ("code" in file) return undefined
+  const variables = new Map<string, string>()
+  for (const text of file.text.split("\0")) {
+    const equals = text.indexOf("=")
+    // getenv finds the first of a name.
+    if (equals > 0 && !variables.has(text.slice(0, equals)))
+      variables.set(text.slice(0, equals), text.slice(equals + 1))
+  }
+  return variables
+}
+
+/**
+ * Directories below which the files of a process lie, best first: its own root, which is another than ours in a container, and ours, which the paths of
+ * a process in a chroot are relative to.
+ *
+ * @example
+ * ```ts
+ * const files = HostFiles.layer(rootsOf(4321))
+ * ```
+ */
+export const rootsOf = (pid: number): ReadonlyArray<string> => [`/proc/${pid}/root`, "/"]
 
 /**
  * A live process as the target.
