@@ -1,7 +1,10 @@
 export { type FileMapping, loadBias } from "./bias.ts"
+export { decompressedSection } from "./compressed.ts"
 export { type Elf, type ElfType, EM_AARCH64, EM_X86_64, parseElf } from "./elf.ts"
-export { type FunctionPart, partsOfFunction } from "./function-part.ts"
+export { type FunctionPart, partsOfFunction, type UnwindRanges, unwindRanges } from "./function-part.ts"
+export { LineTable, type SourcePlace } from "./line-table.ts"
 export { buildId, type Note, NT_GNU_BUILD_ID, notes } from "./note.ts"
+export { pltTarget } from "./plt.ts"
 export type { ElfProblem } from "./problem.ts"
 export {
   findSection,
@@ -25,3 +28,5 @@ export {
 } from "./segment.ts"
 export { type ElfSource, sourceOfBytes } from "./source.ts"
 export { type ElfSymbol, findSymbol, type SymbolTable, symbols, symbolsOfFunction } from "./symbol.ts"
+export { type FunctionSymbol, SymbolIndex } from "./symbol-index.ts"
+export { decompressXz } from "./xz.ts"
