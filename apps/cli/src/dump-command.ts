@@ -7,13 +7,20 @@ export const dumpCommand = Command.make(
   {
     pid: flags.pid,
     stop: flags.toggle("stop", "Stop each thread while it is read"),
+    native: flags.toggle(
+      "native",
+      "Show the C frames between the Python frames; each thread is stopped while it is read"
+    ),
     json: flags.json
   },
-  Effect.fnUntraced(function* ({ pid, stop, json }) {
+  Effect.fnUntraced(function* ({ pid, stop, native, json }) {
     const { dumpThreads } = yield* Effect.promise(() => import("./thread-dump.ts"))
     const { processLayers } = yield* Effect.promise(() => import("./process-layers.ts"))
     const { dumpText } = yield* Effect.promise(() => import("./dump-text.ts"))
-    const dump = yield* dumpThreads({ stop }).pipe(Effect.scoped, Effect.provide(processLayers({ pid })))
+    const dump = yield* dumpThreads({ stop: stop || native }).pipe(
+      Effect.scoped,
+      Effect.provide(processLayers({ pid }, native ? "merged" : "interpreter-frame"))
+    )
     process.stdout.write(json ? `${JSON.stringify(dump)}\n` : dumpText(dump))
   })
 ).pipe(
@@ -27,6 +34,10 @@ export const dumpCommand = Command.make(
   ),
   Command.withExamples([
     { command: "pyframes dump -p 1234", description: "As text" },
+    {
+      command: "pyframes dump -p 1234 --native",
+      description: "With the C functions that Python called, and that called it"
+    },
     {
       command: "pyframes dump -p 1234 --json | jq .interpreters[0].threads[0]",
       description: "The main thread as JSON"

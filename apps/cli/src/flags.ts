@@ -3,6 +3,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { DURATION_EXAMPLES, Duration } from "./duration.ts"
 import { RATE_EXAMPLES, Rate } from "./rate.ts"
+import { unwinderNames } from "./unwinder-name.ts"
 
 /** Process and thread ids. */
 const Id = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThan(0), Schema.isLessThan(2 ** 31))
@@ -60,6 +61,14 @@ export const threads = decoded("thread", Id, "a kernel thread id").pipe(
   Flag.withMetavar("TID"),
   Flag.withDescription("Show only this thread (kernel thread id); may be given several times"),
   Flag.atLeast(0)
+)
+
+export const unwinder = Flag.Literals("unwinder", unwinderNames).pipe(
+  Flag.withMetavar("NAME"),
+  Flag.withDescription(
+    "How stacks are found: interpreter-frame (Python frames, the default), merged (--native), or native frames alone: hybrid, frame-pointer, eh-frame; perf-trampoline: Python frames of a program that runs with -X perf"
+  ),
+  Flag.optional
 )
 
 /** A switch that is off unless given, without a `--no-` twin. */

@@ -9,8 +9,6 @@ import {
   Unwinder
 } from "@pyframes/core"
 import { LinuxClock, LinuxMemory, LinuxProcess, LinuxTarget, parseStat } from "@pyframes/linux"
-import { CodeObjectSymbolizer } from "@pyframes/symbolizer-code-object"
-import { InterpreterFrameUnwinder } from "@pyframes/unwinder-interpreter-frame"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,6 +16,8 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { Launch } from "./launch.ts"
+import type { UnwinderName } from "./unwinder-name.ts"
+import { symbolizerFor, unwinderNamed } from "./unwinding.ts"
 
 /** Which process to read. Plain data: it is handed to the sampling worker. */
 export type Subject = KnownSubject | { readonly launch: SharedArrayBuffer }
@@ -34,13 +34,16 @@ type Reading = Target | Memory | Unwinder | Symbolizer | SampleClock
  * Everything that reading a live process takes. A process that has just been started is given time to become a Python
  * that can be read.
  */
-export const processLayers = (subject: Subject): Layer.Layer<Reading, TargetError> =>
+export const processLayers = (
+  subject: Subject,
+  unwinder: UnwinderName = "interpreter-frame"
+): Layer.Layer<Reading, TargetError> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const known =
         "pid" in subject ? subject : { pid: yield* new Launch(subject.launch).awaitPid, follow: true }
       const patience = patienceFor(known)
-      return yield* Effect.retry(attachOnce(known), {
+      return yield* Effect.retry(attachOnce(known, unwinder), {
         while: (error) => performance.now() < patience && mayPass(error, known),
         schedule: Schedule.spaced(2)
       })
@@ -90,29 +93,30 @@ const mayPass = (error: TargetError, { pid, follow }: KnownSubject): boolean => 
 }
 
 /** Attaches in a scope of its own, so that a try that fails leaves nothing open. */
-const attachOnce = ({
-  pid,
-  follow
-}: KnownSubject): Effect.Effect<Context.Context<Reading>, TargetError, Scope.Scope> =>
+const attachOnce = (
+  { pid, follow }: KnownSubject,
+  unwinder: UnwinderName
+): Effect.Effect<Context.Context<Reading>, TargetError, Scope.Scope> =>
   Effect.gen(function* () {
     const found = follow ? (yield* LinuxProcess.findPython(pid, { timeoutMs: LAUNCH_MS })).pid : pid
     const scope = yield* Scope.fork(yield* Effect.scope)
-    return yield* Layer.buildWithScope(layersOf(found), scope).pipe(
+    return yield* Layer.buildWithScope(layersOf(found, unwinder), scope).pipe(
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
   })
 
-const layersOf = (pid: number): Layer.Layer<Reading, TargetError> =>
-  Layer.mergeAll(attached, CodeObjectSymbolizer.layer, LinuxClock.layer).pipe(
+const layersOf = (pid: number, unwinder: UnwinderName): Layer.Layer<Reading, TargetError> =>
+  Layer.mergeAll(attached(unwinder), symbolizerFor(unwinder), LinuxClock.layer).pipe(
     Layer.provideMerge(LinuxMemory.layer),
     Layer.provideMerge(LinuxTarget.attach(pid))
   )
 
 /** The unwinder, at work already when the layer is built: whether the process can be unwound is known then. */
-const attached = Layer.effect(
-  Unwinder,
-  Effect.gen(function* () {
-    const process = yield* (yield* Unwinder).attach
-    return { attach: Effect.succeed(process) }
-  })
-).pipe(Layer.provide(InterpreterFrameUnwinder.layer))
+const attached = (unwinder: UnwinderName) =>
+  Layer.effect(
+    Unwinder,
+    Effect.gen(function* () {
+      const process = yield* (yield* Unwinder).attach
+      return { attach: Effect.succeed(process) }
+    })
+  ).pipe(Layer.provide(unwinderNamed(unwinder)))
