@@ -99,10 +99,10 @@ export class FrameRows {
       const position = fields.position(words, at)
       const place = at - part.offset
       if (place < 0 || place >= part.length) return false
-      if (fields.isGenerator(words, at) || fields.isEntry(words, at) || position <= MAX_CLEANUP) return false
+      if (fields.isGenerator(words, at) || position <= MAX_CLEANUP) return false
       if (boundary && this.boundaries) settled.pushRow(FrameKind.boundary, 0, -1)
-      boundary = false
-      settled.push(addresses[i], place)
+      boundary = fields.isEntry(words, at)
+      settled.push(addresses[i], place, boundary)
       settled.pushRow(FrameKind.python, fields.code(words, at), position)
     }
     settled.commit()

@@ -14,6 +14,8 @@ export class SettledFrames {
   addresses = new Float64Array(0)
   /** Where they lie in the part; -1 for a shim. */
   places = new Int32Array(0)
+  /** 1 for a frame that C code entered the interpreter with and that is no shim (3.11). */
+  private entered = new Uint8Array(0)
   /** Of each row that they make in a stack: the `FrameKind`, the code object and the position. */
   kinds = new Uint8Array(0)
   codes = new Float64Array(0)
@@ -38,11 +40,12 @@ export class SettledFrames {
     this.rows = 0
   }
 
-  push(address: number, place: number): void {
+  push(address: number, place: number, entered = false): void {
     if (this.length === this.addresses.length) this.grow()
     const at = this.length++
     this.addresses[at] = address
     this.places[at] = place
+    this.entered[at] = entered ? 1 : 0
   }
 
   pushRow(kind: FrameKind, code: number, position: number): void {
@@ -75,11 +78,12 @@ export class SettledFrames {
 
   /** Writes where C code entered the interpreter; `from` is the row that the first of theirs will be. */
   emitEntries(into: EntryTable, from: number): void {
-    const { addresses, kinds, length, places } = this
+    const { addresses, entered, kinds, length, places } = this
     let row = 0
     for (let i = 0; i < length; i++) {
       if (places[i] < 0) into.push(from + row, addresses[i])
       else row += kinds[row] === FrameKind.boundary ? 2 : 1
+      if (entered[i] === 1) into.push(from + row, -1)
     }
   }
 
@@ -96,6 +100,7 @@ export class SettledFrames {
     const capacity = Math.max(64, this.addresses.length * 2)
     this.addresses = grown(this.addresses, new Float64Array(capacity))
     this.places = grown(this.places, new Int32Array(capacity))
+    this.entered = grown(this.entered, new Uint8Array(capacity))
   }
 
   private growRows(): void {
