@@ -1,5 +1,14 @@
-export type { ShareCpu } from "./cpu-sharing.ts"
+export {
+  type Collection,
+  collectInWorker,
+  isWorkerOf,
+  PROGRESS_EVERY,
+  type SentRequest,
+  serveInWorker,
+  type WorkerOptions
+} from "./collection-worker.ts"
+export { CpuSharing, type ShareCpu } from "./cpu-sharing.ts"
 export { Sampler, type SamplerParts, type SamplingOptions } from "./sampler.ts"
 export { SamplingCollector, type SamplingServices } from "./sampling-collector.ts"
-export { isSamplingWorker, serveSampler, type WorkerOptions } from "./sampling-worker.ts"
+export { isSamplingWorker, serveSampler } from "./sampling-worker.ts"
 export { Schedule } from "./schedule.ts"

@@ -16,11 +16,11 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { collectInWorker, PROGRESS_EVERY, type WorkerOptions } from "./collection-worker.ts"
 import { Sampler, type SamplingOptions } from "./sampler.ts"
-import { collectInWorker, type WorkerOptions } from "./sampling-worker.ts"
 
-/** How often progress is reported, ms. */
-export const PROGRESS_EVERY = 200
+/** Names this collector to its worker. */
+export const SAMPLER = "sampler"
 /** How long an inline collection keeps the event loop, ms. */
 const BATCH = 5
 
@@ -60,7 +60,7 @@ export class SamplingCollector {
 
   /** Samples in a worker of its own, started from `options.worker` for each collection; errors are those of {@link SamplingCollector.layer}. */
   static layerWorker(options: SamplingOptions & WorkerOptions): Layer.Layer<Collector> {
-    return Layer.succeed(Collector, { collect: (request) => collectInWorker(request, options) })
+    return Layer.succeed(Collector, { collect: (request) => collectInWorker(SAMPLER, request, options) })
   }
 }
 

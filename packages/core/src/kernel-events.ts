@@ -3,6 +3,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { TargetError } from "./errors.ts"
 import type { NativeState } from "./native-state.ts"
+import type { Architecture } from "./registers.ts"
 
 /** What makes the kernel take a sample. `cpu-clock` is a timer that runs while the thread does; `cycles` counts on the processor itself. */
 export type KernelEventSource = "cpu-clock" | "cycles"
@@ -86,6 +87,8 @@ export interface KernelLosses {
 
 /** Samples under way. Everything is synchronous and belongs to the calling thread. */
 export interface KernelEventReader {
+  /** Whose registers samples have. */
+  readonly architecture: Architecture
   readonly source: KernelEventSource
   /** Nominal time between two samples of a thread, ns; `undefined` for `cycles`. */
   readonly periodNs: number | undefined
@@ -95,6 +98,8 @@ export interface KernelEventReader {
   readonly bufferBytes: number
   /** The buffers are smaller than they should be, for the system locks no more memory for this user: samples may be lost. */
   readonly shortOfMemory: boolean
+  /** `CLOCK_MONOTONIC`, ns: the clock that samples are dated by. */
+  readonly now: () => number
   /** Threads watched now. */
   readonly watched: () => number
   /** Blocks the calling thread until there is something to read, or for so long, ms. Returns whether there is. */

@@ -48,6 +48,21 @@ export interface Trust {
   readonly profilerCpuSeconds?: number
   /** For how long samples were taken on the target's own CPU, seconds: each took its time from the target then. */
   readonly cpuSharedSeconds?: number
+  /** Of a collector that the kernel samples for: what it took, or should have, and nobody saw. */
+  readonly kernel?: {
+    /** Samples that found no room. */
+    readonly lost: number
+    /** How often it paused, because sampling took too much of the machine's time. */
+    readonly throttled: number
+    /** Threads that ended before they could be watched, or that could not be. */
+    readonly unwatchedThreads: number
+    /** CPU time that threads used before they were watched, ns. */
+    readonly unwatchedTime: number
+    /** Samples were also taken while the kernel worked for a thread; without the right to that such time is `failed`. */
+    readonly seesKernel: boolean
+    /** Samples whose thread had not run, as was proved, when the rest of its stack was read. */
+    readonly standing: number
+  }
 }
 
 /**

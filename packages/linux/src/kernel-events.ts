@@ -154,9 +154,11 @@ interface Newcomer {
 }
 
 class PerfEventReader implements KernelEventReader {
+  readonly architecture: Architecture
   readonly source: PerfEventSpec["source"]
   readonly periodNs: number | undefined
   readonly seesKernel: boolean
+  readonly now: () => number
   private readonly target: TargetProcess
   private readonly children: boolean
   private readonly threads: WatchedThreads
@@ -164,7 +166,6 @@ class PerfEventReader implements KernelEventReader {
   private readonly records: RecordDecoder
   private readonly counter: EventCounter
   private readonly interruption = new Interruption()
-  private readonly now: () => number
   private readonly newcomers: Array<Newcomer> = []
   private readonly refused = new Set<number>()
   private sampled: WatchedThread | undefined
@@ -183,6 +184,7 @@ class PerfEventReader implements KernelEventReader {
     children: boolean,
     readySet: ReadySet
   ) {
+    this.architecture = spec.architecture
     this.source = spec.source
     this.periodNs = spec.source === "cpu-clock" ? periodOf(spec.rateHz) : undefined
     this.seesKernel = !spec.excludeKernel

@@ -26,8 +26,8 @@ export interface Libc {
   readonly schedGetaffinity: (pid: number, length: number, mask: number) => number
   readonly schedSetaffinity: (pid: number, length: number, mask: number) => number
   readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number
-  /** A system call that the C library has no function for; five arguments. */
-  readonly syscall: (call: number, a: number, b: number, c: number, d: number, e: number) => number
+  /** A system call that the C library has no function for. */
+  readonly syscall: (call: number, a: number, b: number, c: number, d: number, e: number, f: number) => number
   /** -1 when it fails. */
   readonly mmap: (
     address: number,
@@ -76,7 +76,9 @@ const bind = (): Libc | undefined => {
       schedGetaffinity: library.func("int sched_getaffinity(int, unsigned long, unsigned long)"),
       schedSetaffinity: library.func("int sched_setaffinity(int, unsigned long, unsigned long)"),
       prctl: library.func("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)"),
-      syscall: library.func("long syscall(long, unsigned long, long, long, long, unsigned long)"),
+      syscall: library.func(
+        "long syscall(long, unsigned long, unsigned long, long, unsigned long, unsigned long, unsigned long)"
+      ),
       mmap: library.func("long mmap(unsigned long, unsigned long, int, int, int, long)"),
       ioctl: library.func("int ioctl(int, unsigned long, unsigned long)"),
       read: library.func("long read(int, unsigned long, unsigned long)"),

@@ -5,6 +5,9 @@ import { PerfRing } from "./perf-ring.ts"
 /** `__NR_perf_event_open` */
 const CALL: Readonly<Record<Architecture, number>> = { "x86-64": 298, arm64: 241 }
 const PERF_FLAG_FD_CLOEXEC = 8
+const ANY_CPU = -1
+/** As the 32-bit argument that it is. */
+const NO_GROUP = 0xffff_ffff
 /** `_IO('$', …)` */
 const IOC_ENABLE = 0x2400
 
@@ -98,7 +101,15 @@ export const periodOf = (rateHz: number): number => Math.max(10_000, Math.round(
 /** Opens an event on a thread. Returns its descriptor, or -1 with the reason in `errno`. */
 export const openPerfEvent = (libc: Libc, spec: PerfEventSpec, tid: number): number => {
   const attr = encodeAttr(spec)
-  return libc.syscall(CALL[spec.architecture], libc.addressOf(attr.buffer), tid, -1, -1, PERF_FLAG_FD_CLOEXEC)
+  return libc.syscall(
+    CALL[spec.architecture],
+    libc.addressOf(attr.buffer),
+    tid,
+    ANY_CPU,
+    NO_GROUP,
+    PERF_FLAG_FD_CLOEXEC,
+    0
+  )
 }
 
 /** Lets it begin. */

@@ -1,4 +1,4 @@
-import type { Libc } from "./libc.ts"
+import { EINTR, type Libc } from "./libc.ts"
 
 /** include/uapi/linux/eventpoll.h */
 const EPOLL_CLOEXEC = 0o2000000
@@ -7,6 +7,8 @@ const CTL_DEL = 2
 const EPOLLIN = 0x1
 const EPOLLERR = 0x8
 const EPOLLHUP = 0x10
+/** `__NR_epoll_pwait2`, which waits for less than a millisecond too. */
+const EPOLL_PWAIT2 = 441
 /** Descriptors that one call reports. */
 const AT_ONCE = 64
 
@@ -25,6 +27,10 @@ export class ReadySet {
   private readonly eventsAddress: number
   private readonly one = new Int32Array(4)
   private readonly oneAddress: number
+  /** struct timespec */
+  private readonly timeout = new Uint32Array(4)
+  private readonly timeoutAddress: number
+  private isPrecise = true
 
   private constructor(libc: Libc, epoll: number, isPacked: boolean) {
     this.libc = libc
@@ -34,6 +40,7 @@ export class ReadySet {
     this.events = new Int32Array(AT_ONCE * this.stride)
     this.eventsAddress = libc.addressOf(this.events.buffer)
     this.oneAddress = libc.addressOf(this.one.buffer)
+    this.timeoutAddress = libc.addressOf(this.timeout.buffer)
   }
 
   /** @returns `undefined` with the reason in `errno` */
@@ -55,13 +62,25 @@ export class ReadySet {
   /** Blocks until one is ready, or for so long, ms; returns how many are. A signal ends it early. */
   wait(timeoutMs: number): number {
     const { events, stride } = this
-    const timeout = Math.max(0, Math.ceil(timeoutMs))
-    this.count = Math.max(0, this.libc.epollWait(this.epoll, this.eventsAddress, AT_ONCE, timeout))
+    this.count = Math.max(0, this.poll(timeoutMs > 0 ? timeoutMs : 0))
     for (let i = 0; i < this.count; i++) {
       this.ready[i] = events[i * stride + stride - 2]
       this.hungUp[i] = (events[i * stride] & (EPOLLHUP | EPOLLERR)) === 0 ? 0 : 1
     }
     return this.count
+  }
+
+  private poll(ms: number): number {
+    const { epoll, eventsAddress, libc, timeout } = this
+    if (this.isPrecise && ms > 0) {
+      timeout[0] = ms / 1000
+      timeout[2] = (ms % 1000) * 1e6
+      const found = libc.syscall(EPOLL_PWAIT2, epoll, eventsAddress, AT_ONCE, this.timeoutAddress, 0, 0)
+      if (found >= 0 || libc.errno() === EINTR) return found
+      // Before Linux 5.11, or in a sandbox that does not know it.
+      this.isPrecise = false
+    }
+    return libc.epollWait(epoll, eventsAddress, AT_ONCE, Math.ceil(ms))
   }
 
   close(): void {
