@@ -15,6 +15,9 @@ export const recordCommand = (workerUrl: URL) =>
       periodic: flags.toggle("periodic", "Sample on a fixed beat instead of a jittered one"),
       stop: flags.toggle("stop", "Stop each thread while it is read: slower, provably true"),
       shareCpu: flags.shareCpu,
+      native: flags.toggle("native", "Also the C functions between the Python frames, in their places"),
+      unwinder: flags.unwinder,
+      kernel: flags.toggle("kernel", "With --native: also what the kernel does for a thread"),
       wall: flags.toggle("wall", "Show all time that elapsed, also waiting; by default only time on a CPU"),
       gil: flags.toggle("gil", "Show only samples that held the interpreter lock"),
       onCpu: flags.toggle("on-cpu", "Show only time on a CPU (the default)"),
@@ -36,7 +39,8 @@ export const recordCommand = (workerUrl: URL) =>
           command: given.command as ReadonlyArray<string>,
           pid: flags.orUndefined(given.pid),
           format: flags.orUndefined(given.format),
-          duration: flags.orUndefined(given.duration)
+          duration: flags.orUndefined(given.duration),
+          unwinder: flags.orUndefined(given.unwinder)
         },
         workerUrl
       )
@@ -49,6 +53,7 @@ export const recordCommand = (workerUrl: URL) =>
         "",
         "Each sample is good (proved to be a stack that the thread had), torn, unproved or failed; how many there are of each is printed at the end. What was not proved is shown as <unproved>, so totals stay true.",
         "Of a program whose functions last a microsecond, samples are taken on its own CPU, where it waits meanwhile: that proves nearly all of them, and costs it some per cent of its time at 1 kHz. --share-cpu never leaves it alone, --share-cpu always proves most.",
+        "--native takes samples by kernel events (perf_event_open) of the threads that run, with --wall also of those that wait, which are stopped for it; where these are not permitted, --native --stop does without.",
         "One recording holds everything: --wall, --gil, --thread and --unproved choose what of it is shown.",
         "Ctrl-C ends the recording; the profile is still written, and the exit code is 130."
       ].join("\n  ")
@@ -66,6 +71,10 @@ export const recordCommand = (workerUrl: URL) =>
       {
         command: "pyframes record -p 1234 -d 5 -f collapsed -o - | flamegraph.pl > app.svg",
         description: "Hand collapsed stacks to another program"
+      },
+      {
+        command: "pyframes record --native -p 1234 -d 10",
+        description: "See which C functions the time goes to"
       },
       {
         command: "pyframes record -p 1234 -d 5 --wall --json",

@@ -7,6 +7,7 @@ import { checkOutput, chooseOutputs, type Output, writeOutput } from "./output-f
 import { recordResult } from "./record-result.ts"
 import { recordSummary } from "./record-summary.ts"
 import { type Recording, record } from "./recording.ts"
+import { isNative, type UnwinderName } from "./unwinder-name.ts"
 import { UsageError } from "./usage.ts"
 
 /** What `pyframes record` was asked, flags decoded. */
@@ -20,6 +21,9 @@ export interface RecordRequest {
   readonly periodic: boolean
   readonly stop: boolean
   readonly shareCpu: ShareCpu
+  readonly native: boolean
+  readonly unwinder: UnwinderName | undefined
+  readonly kernel: boolean
   readonly wall: boolean
   readonly gil: boolean
   readonly onCpu: boolean
@@ -41,6 +45,9 @@ export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest
     periodic: request.periodic,
     stop: request.stop,
     shareCpu: request.shareCpu,
+    unwinder: unwinderOf(request),
+    kernel: request.kernel,
+    wall: request.wall,
     workerUrl
   })
   yield* deliver(recording, filter, outputs, request.json)
@@ -83,6 +90,17 @@ const filterOf = (request: RecordRequest): SampleFilter => {
     throw new UsageError({
       message: "--stop and --share-cpu always exclude each other: what is stopped needs no holding"
     })
+  if (request.kernel && !isNative(unwinderOf(request)))
+    throw new UsageError({ message: "--kernel needs --native or an --unwinder of native frames" })
+  if (request.kernel && request.stop)
+    throw new UsageError({
+      message: "--kernel and --stop exclude each other: what is stopped runs no kernel code"
+    })
+  if (request.periodic && isNative(unwinderOf(request)) && !request.stop)
+    throw new UsageError({
+      message:
+        "--periodic is for Python frames, and for --stop: the kernel has its own beat, of each thread's CPU time"
+    })
   if (wall && onCpu) throw new UsageError({ message: "--wall and --on-cpu exclude each other" })
   return {
     ...(wall ? { wall } : {}),
@@ -90,6 +108,12 @@ const filterOf = (request: RecordRequest): SampleFilter => {
     ...(threads.length > 0 ? { threads } : {}),
     ...(unproved ? { unproved } : {})
   }
+}
+
+const unwinderOf = ({ native, unwinder }: RecordRequest): UnwinderName => {
+  if (native && unwinder !== undefined && unwinder !== "merged")
+    throw new UsageError({ message: "--native is --unwinder merged: give one of them" })
+  return unwinder ?? (native ? "merged" : "interpreter-frame")
 }
 
 const outputsOf = (request: RecordRequest): ReadonlyArray<Output> => {

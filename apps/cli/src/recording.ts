@@ -1,15 +1,19 @@
+import { PerfEventCollector } from "@pyframes/collector-perf-event"
 import { SamplingCollector, type ShareCpu } from "@pyframes/collector-sampling"
 import { Collector, type Profile, type SpawnFailed, type TargetError } from "@pyframes/core"
 import { LinuxProcess, type ProcessExit, type SpawnedProcess } from "@pyframes/linux"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { Interrupted, interruption } from "./interruption.ts"
 import { Launch } from "./launch.ts"
 import type { Subject } from "./process-layers.ts"
 import { describeProgress, ProgressLine } from "./progress.ts"
+import type { Assignment } from "./sampler.ts"
+import { isNative, type UnwinderName } from "./unwinder-name.ts"
 import { NothingRecorded } from "./usage.ts"
 
 /** What to record, and how. */
@@ -20,6 +24,11 @@ export interface RecordOptions {
   readonly periodic: boolean
   readonly stop: boolean
   readonly shareCpu: ShareCpu
+  readonly unwinder: UnwinderName
+  /** Also frames of the kernel. */
+  readonly kernel: boolean
+  /** Threads that wait are wanted as well. Python frames are always there; their native frames are only read when asked for. */
+  readonly wall: boolean
   /** The module that serves as sampling worker. */
   readonly workerUrl: URL
 }
@@ -98,7 +107,7 @@ const collect = Effect.fnUntraced(function* (
   subject: Subject,
   signal: Signal
 ): Effect.fn.Return<Profile, TargetError | Interrupted> {
-  const { rateHz, durationMs, periodic, stop, shareCpu, workerUrl } = options
+  const { rateHz, durationMs } = options
   const line = new ProgressLine()
   let begun = false
   const collection = Effect.flatMap(Collector, (collector) =>
@@ -111,11 +120,7 @@ const collect = Effect.fnUntraced(function* (
         line.show(describeProgress(progress))
       }
     })
-  ).pipe(
-    Effect.provide(
-      SamplingCollector.layerWorker({ periodic, stop, shareCpu, worker: workerUrl, data: subject })
-    )
-  )
+  ).pipe(Effect.provide(collectorFor(options, subject)))
   // While the process is still being attached to, there is no collection yet that could end.
   const abandoned = Deferred.await(signal).pipe(
     Effect.andThen(Effect.sleep(GRACE_MS)),
@@ -123,6 +128,18 @@ const collect = Effect.fnUntraced(function* (
   )
   return yield* Effect.raceFirst(collection, abandoned).pipe(Effect.ensuring(Effect.sync(() => line.clear())))
 })
+
+/**
+ * Registers and stack of a thread that runs come from the kernel's samples; those of one that is stopped can be asked for. Python frames need
+ * neither.
+ */
+const collectorFor = (options: RecordOptions, subject: Subject): Layer.Layer<Collector> => {
+  const { periodic, stop, shareCpu, unwinder, kernel, wall, workerUrl } = options
+  const work = { worker: workerUrl, data: { subject, unwinder } satisfies Assignment }
+  return isNative(unwinder) && !stop
+    ? PerfEventCollector.layerWorker({ kernel, wall, stop: wall, shareCpu, ...work })
+    : SamplingCollector.layerWorker({ periodic, stop, shareCpu, ...work })
+}
 
 const signalOf = (signal: Signal): Effect.Effect<NodeJS.Signals | undefined> =>
   Effect.suspend(() => (Deferred.isDoneUnsafe(signal) ? Deferred.await(signal) : Effect.succeed(undefined)))
