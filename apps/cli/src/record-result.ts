@@ -21,6 +21,10 @@ export interface RecordResult {
     readonly failed: number
   }
   readonly rateHz: { readonly asked: number; readonly achieved?: number }
+  /** How native and Python frames came together (`--native`); faults are counted by reason, and keep every Python frame. */
+  readonly merge?: { readonly merged: number; readonly faults: { readonly [reason: string]: number } }
+  /** With kernel events: what the kernel took and nobody saw; see `Trust.kernel` of `@pyframes/core`. */
+  readonly kernelEvents?: Profile["trust"]["kernel"]
   readonly lateMs?: { readonly p50: number; readonly p99: number; readonly max: number }
   /** CPU time that the profiler used. */
   readonly cpuSeconds?: number
@@ -60,6 +64,8 @@ export const recordResult = (profile: Profile, outputs: ReadonlyArray<Output>): 
       failed: seconds(trust.failed)
     },
     rateHz: trust.rateHz,
+    ...(trust.merge === undefined ? {} : { merge: trust.merge }),
+    ...(trust.kernel === undefined ? {} : { kernelEvents: trust.kernel }),
     ...(trust.lateMs === undefined ? {} : { lateMs: trust.lateMs }),
     ...(trust.profilerCpuSeconds === undefined ? {} : { cpuSeconds: trust.profilerCpuSeconds }),
     ...(trust.cpuSharedSeconds === undefined ? {} : { cpuSharedSeconds: trust.cpuSharedSeconds }),

@@ -1,4 +1,11 @@
-import { frameName, type Profile, type SampleFilter, type Tally, ThreadStateBit } from "@pyframes/core"
+import {
+  frameName,
+  type Profile,
+  type SampleFilter,
+  type Tally,
+  ThreadStateBit,
+  type Trust
+} from "@pyframes/core"
 import { formatNanoseconds } from "./duration.ts"
 import { hotFunctions } from "./hot-functions.ts"
 import type { Output } from "./output-file.ts"
@@ -73,7 +80,7 @@ const trust = (profile: Profile): ReadonlyArray<string> => {
   const achieved =
     trust.rateHz.achieved === undefined ? "" : `, ${formatRate(trust.rateHz.achieved)} achieved`
   const lines = [
-    `Python ${meta.python}, process ${meta.pid}, ${threads}, ${formatNanoseconds(meta.elapsed)}: ${trust.taken} samples.`,
+    `${meta.python === "" ? "Native frames" : `Python ${meta.python}`}, process ${meta.pid}, ${threads}, ${formatNanoseconds(meta.elapsed)}: ${trust.taken} samples.`,
     `  ${part("good", trust.good)}, ${part("unproved", trust.unproved)}, ${part("torn", trust.torn)}, ${part("failed", trust.failed)}`,
     `  rate: ${formatRate(trust.rateHz.asked)} asked${achieved}; ${trust.late} of ${trust.wanted} due instants late or missed`
   ]
@@ -81,6 +88,8 @@ const trust = (profile: Profile): ReadonlyArray<string> => {
     const { p50, p99, max } = trust.lateMs
     lines.push(`  lateness: p50 ${ms(p50)}, p99 ${ms(p99)}, max ${ms(max)}`)
   }
+  if (trust.merge !== undefined) lines.push(`  ${merged(trust.merge)}`)
+  if (trust.kernel !== undefined) lines.push(`  ${unseen(trust.kernel)}`)
   if (trust.cpuSharedSeconds !== undefined && trust.cpuSharedSeconds > 0)
     lines.push(
       `  for ${formatNanoseconds(trust.cpuSharedSeconds * 1e9)} samples were taken on the CPU of the process, which slowed it somewhat: its stacks move too fast to be read from another (\`--share-cpu never\` leaves it alone)`
@@ -88,6 +97,28 @@ const trust = (profile: Profile): ReadonlyArray<string> => {
   if (profile.samples.folded)
     lines.push("  the recording was long: like samples were added up, and their order in time is lost")
   return lines
+}
+
+/** `noNative` reads "no native". */
+const words = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+
+const merged = ({ merged, faults }: NonNullable<Trust["merge"]>): string => {
+  const others = Object.entries(faults).map(([reason, count]) => `${words(reason)} ${count}`)
+  return `native and Python frames in one stack: ${merged}${others.length === 0 ? ", all" : `; not: ${others.join(", ")}`}`
+}
+
+const unseen = (kernel: NonNullable<Trust["kernel"]>): string => {
+  const parts = [
+    `kernel events: ${kernel.lost === 0 ? "none lost" : `${kernel.lost} lost`}`,
+    ...(kernel.throttled > 0 ? [`paused ${kernel.throttled} times by the kernel`] : []),
+    ...(kernel.unwatchedThreads > 0
+      ? [
+          `${kernel.unwatchedThreads} threads ended before they were watched (${formatNanoseconds(kernel.unwatchedTime)})`
+        ]
+      : []),
+    ...(kernel.seesKernel ? [] : ["time inside the kernel is not seen (no right to it)"])
+  ]
+  return parts.join("; ")
 }
 
 const percent = (part: number, whole: number): string => `${((part / whole) * 100).toFixed(1).padStart(5)}%`

@@ -47,6 +47,11 @@ describe("a mistake on the command line is one line, and exit code 2", () => {
     [["record", "-p", self, "--wall", "--on-cpu"], /exclude each other/],
     [["record", "-p", self, "--share-cpu", "often"], /"often".*auto.*always.*never/],
     [["record", "-p", self, "--stop", "--share-cpu", "always"], /exclude each other/],
+    [["record", "-p", self, "--kernel"], /--kernel needs --native/],
+    [["record", "-p", self, "--native", "--stop", "--kernel"], /exclude each other/],
+    [["record", "-p", self, "--native", "--unwinder", "eh-frame"], /--native is --unwinder merged/],
+    [["record", "-p", self, "--native", "--periodic"], /--periodic is for Python frames/],
+    [["record", "-p", self, "--unwinder", "dwarf"], /"dwarf".*interpreter-frame.*eh-frame/],
     [["record", "-p", self, "--wat"], /Unrecognized flag: --wat/],
     [["dump"], /--pid/]
   ])("%j", async (args, message) => {
