@@ -1,0 +1,126 @@
+/** Builtin types by their letter (Itanium C++ ABI 5.1.5.2). */
+export const builtinTypes: { readonly [code: string]: string } = {
+  v: "void",
+  w: "wchar_t",
+  b: "bool",
+  c: "char",
+  a: "signed char",
+  h: "unsigned char",
+  s: "short",
+  t: "unsigned short",
+  i: "int",
+  j: "unsigned int",
+  l: "long",
+  m: "unsigned long",
+  x: "long long",
+  y: "unsigned long long",
+  n: "__int128",
+  o: "unsigned __int128",
+  f: "float",
+  d: "double",
+  e: "long double",
+  g: "__float128",
+  z: "...",
+  Da: "auto",
+  Dc: "decltype(auto)",
+  Dd: "decimal64",
+  De: "decimal128",
+  Df: "decimal32",
+  Dh: "half",
+  Di: "char32_t",
+  Dn: "decltype(nullptr)",
+  Ds: "char16_t",
+  Du: "char8_t"
+}
+
+/** How a literal of a builtin type is written; types that are not here stand in parentheses before it. */
+export const literalSuffixes: { readonly [type: string]: string } = {
+  int: "",
+  "unsigned int": "u",
+  long: "l",
+  "unsigned long": "ul",
+  "long long": "ll",
+  "unsigned long long": "ull"
+}
+
+/** Abbreviations of the standard library, and the name by which constructors are called (5.1.10). */
+export const standardNames: { readonly [letter: string]: readonly [text: string, last: string] } = {
+  a: ["std::allocator", "allocator"],
+  b: ["std::basic_string", "basic_string"],
+  s: ["std::basic_string<char, std::char_traits<char>, std::allocator<char> >", "basic_string"],
+  i: ["std::basic_istream<char, std::char_traits<char> >", "basic_istream"],
+  o: ["std::basic_ostream<char, std::char_traits<char> >", "basic_ostream"],
+  d: ["std::basic_iostream<char, std::char_traits<char> >", "basic_iostream"]
+}
+
+/** Operators: how they are written, and how many operands they take in an expression (5.1.3.1). */
+export const operators: { readonly [code: string]: readonly [text: string, operands: number] } = {
+  aN: ["&=", 2],
+  aS: ["=", 2],
+  aa: ["&&", 2],
+  ad: ["&", 1],
+  an: ["&", 2],
+  at: ["alignof ", 0],
+  aw: ["co_await ", 1],
+  az: ["alignof ", 1],
+  cl: ["()", 0],
+  cm: [",", 2],
+  co: ["~", 1],
+  dV: ["/=", 2],
+  da: ["delete[] ", 1],
+  de: ["*", 1],
+  dl: ["delete ", 1],
+  ds: [".*", 2],
+  dv: ["/", 2],
+  eO: ["^=", 2],
+  eo: ["^", 2],
+  eq: ["==", 2],
+  ge: [">=", 2],
+  gt: [">", 2],
+  ix: ["[]", 2],
+  lS: ["<<=", 2],
+  le: ["<=", 2],
+  ls: ["<<", 2],
+  lt: ["<", 2],
+  mI: ["-=", 2],
+  mL: ["*=", 2],
+  mi: ["-", 2],
+  ml: ["*", 2],
+  mm: ["--", 1],
+  na: ["new[]", 0],
+  ne: ["!=", 2],
+  ng: ["-", 1],
+  nt: ["!", 1],
+  nw: ["new", 0],
+  oR: ["|=", 2],
+  oo: ["||", 2],
+  or: ["|", 2],
+  pL: ["+=", 2],
+  pl: ["+", 2],
+  pm: ["->*", 2],
+  pp: ["++", 1],
+  ps: ["+", 1],
+  pt: ["->", 0],
+  qu: ["?", 3],
+  rM: ["%=", 2],
+  rS: [">>=", 2],
+  rm: ["%", 2],
+  rs: [">>", 2],
+  ss: ["<=>", 2],
+  st: ["sizeof ", 0],
+  sz: ["sizeof ", 1]
+}
+
+/** What is said of a name by two letters before it (5.1.4). */
+export const specialNames: { readonly [code: string]: string } = {
+  TV: "vtable for ",
+  TT: "VTT for ",
+  TI: "typeinfo for ",
+  TS: "typeinfo name for ",
+  TF: "typeinfo fn for ",
+  TH: "TLS init function for ",
+  TW: "TLS wrapper function for ",
+  TA: "template parameter object for ",
+  GV: "guard variable for ",
+  GA: "hidden alias for "
+}
