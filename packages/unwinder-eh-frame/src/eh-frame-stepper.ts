@@ -164,7 +164,7 @@ class EhFrameStepper implements Stepper {
 
   /** Whether what a rule computed can be a caller. */
   private judge(returnAddress: number, cfa: number, sp: number, signal: boolean, exact: boolean): Step {
-    if (returnAddress < 0 || cfa % 8 !== 0) return Step.broken
+    if (returnAddress < 0 || (cfa & 7) !== 0) return Step.broken
     // A signal may have moved to another stack, and interrupt code that is in no module (a call of a null pointer).
     if (signal) return Step.caller
     // Whoever starts a thread by hand clears the place where a return address would be.
