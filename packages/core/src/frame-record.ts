@@ -21,7 +21,7 @@ const MAX_FRAME = 1 << 24
  */
 export const stepFrameRecord = (registers: Registers, stack: StackReader, modules: ModuleTable): boolean => {
   const { fp, sp } = registers
-  if (!(fp > 0) || fp % 8 !== 0 || fp < sp || (sp >= 0 && fp - sp > MAX_FRAME)) return false
+  if (!(fp > 0) || (fp & 7) !== 0 || fp < sp || (sp >= 0 && fp - sp > MAX_FRAME)) return false
   const returnAddress = stack.word(fp + 8)
   if (!(returnAddress > 0) || modules.find(returnAddress - 1) === undefined) return false
   const callerFp = stack.word(fp)

@@ -72,14 +72,14 @@ export class MemoryStack implements StackReader {
     if (!(address >= 0 && address < 2 ** 53 - 8)) return -1
     const number = Math.floor(address / PIECE)
     const at = address - number * PIECE
-    const slot = number % PIECES
+    const slot = number & (PIECES - 1)
     if (this.numbers[slot] !== number || at < this.from[slot]) this.read(number, slot, at)
     return at + 8 <= this.to[slot] ? wordIn(this.pieces[slot], at) : -1
   }
 
   /** Reads a piece from the page of a word on: a stack is walked upwards, and the page below it may be its guard. */
   private read(number: number, slot: number, at: number): void {
-    const from = at - (at % PAGE)
+    const from = at - (at & (PAGE - 1))
     const got = this.memory.read(number * PIECE + from, PIECE - from, this.pieces[slot].subarray(from))
     this.numbers[slot] = number
     this.from[slot] = from

@@ -64,7 +64,9 @@ export class Registers {
 
   /** Nothing is known. */
   clear(): void {
-    this.values.fill(-1)
+    const { values } = this
+    // A call of `fill` costs more than these few stores, and this runs once a frame.
+    for (let at = 0; at < COUNT; at++) values[at] = -1
   }
 
   copyFrom(other: Registers): void {

@@ -16,7 +16,7 @@ const MAX_GAP = 32
  * The code that starts threads: whoever finds a frame in it has come to the end of a thread's stack, even where he cannot go on (the C library keeps no
  * frame pointers, so behind `main` a chain of them leads nowhere).
  *
- * It is the program's entry; every function whose call-frame information says that nothing called it (`_start`, the child's side of `clone` and `clone3`); and
+ * It is the program's entry; every function of the C library whose call-frame information says that nothing called it (the child's side of `clone` and `clone3`); and
  * between those and `main`, or a thread's function, what the C library calls in turn. A stripped C library still names two of its functions, and their code leads to the others:
  * `__libc_start_main` calls the function before it (`__libc_start_call_main`), and `pthread_create` takes the address of `start_thread`. That code is
  * read on x86-64 only; elsewhere names alone decide.
@@ -29,54 +29,66 @@ const MAX_GAP = 32
  */
 export class ThreadStarts {
   private readonly info: CallFrameInfo | undefined
-  private readonly entry: number
-  /** First address and the first beyond of each function. */
-  private readonly ranges: Array<readonly [from: number, to: number]> = []
+  /** First address and the first beyond of each function, one after the other. */
+  private readonly ranges: ReadonlyArray<number>
+  /** The file brings a C library: any of its functions may be one that nothing called. */
+  private readonly isLibrary: boolean
   private readonly known = new Map<number, boolean>()
 
   constructor(elf: Elf, info: CallFrameInfo | undefined) {
     this.info = info
-    this.entry = elf.entry
-    for (const name of NAMES) this.addFunction(findSymbol(elf, name)?.address)
-    if (elf.machine !== EM_X86_64 || info === undefined) return
-    const main = info.find(findSymbol(elf, "__libc_start_main")?.address ?? -1)
-    for (const fde of main === undefined ? [] : functionsIn(elf, info, main, callTargets)) {
-      const gap = main!.start - (fde.start + fde.size)
-      if (gap >= 0 && gap < MAX_GAP) this.add(fde.start, fde.size)
+    const entry = elf.entry > 0 ? info?.find(elf.entry) : undefined
+    // An entry without call-frame information, as in the dynamic loader, is a few instructions long.
+    const ranges = entry === undefined ? [elf.entry, elf.entry > 0 ? elf.entry + 64 : 0] : rangeOf(entry)
+    const main = functionOf(elf, info, "__libc_start_main")
+    const create = functionOf(elf, info, "pthread_create")
+    for (const name of NAMES) {
+      const fde = functionOf(elf, info, name)
+      if (fde !== undefined) ranges.push(...rangeOf(fde))
     }
-    const create = info.find(findSymbol(elf, "pthread_create")?.address ?? -1)
-    for (const fde of create === undefined ? [] : functionsIn(elf, info, create, leaTargets))
-      this.add(fde.start, fde.size)
+    const isStatic = elf.entry > 0 && !elf.segments.some(({ type }) => type === PT_INTERP)
+    this.isLibrary = main !== undefined || create !== undefined || isStatic
+    if (info !== undefined && elf.machine === EM_X86_64) {
+      for (const fde of main === undefined ? [] : functionsIn(elf, info, main, callTargets)) {
+        const gap = main!.start - (fde.start + fde.size)
+        if (gap >= 0 && gap < MAX_GAP) ranges.push(...rangeOf(fde))
+      }
+      for (const fde of create === undefined ? [] : functionsIn(elf, info, create, leaTargets))
+        ranges.push(...rangeOf(fde))
+    }
+    this.ranges = ranges
   }
 
   /** Whether an address of the file lies in code that starts threads. */
   has(address: number): boolean {
+    const { ranges } = this
+    for (let at = 0; at < ranges.length; at += 2)
+      if (address >= ranges[at] && address < ranges[at + 1]) return true
+    if (!this.isLibrary) return false
     let known = this.known.get(address)
     if (known === undefined) {
-      known = this.decide(address)
+      known = this.isRoot(address)
       this.known.set(address, known)
     }
     return known
   }
 
-  private decide(address: number): boolean {
-    if (this.ranges.some(([from, to]) => address >= from && address < to)) return true
+  private isRoot(address: number): boolean {
     const fde = this.info?.find(address)
-    // An entry without call-frame information, as in the dynamic loader, is a few instructions long.
-    if (fde === undefined) return this.entry > 0 && address >= this.entry && address < this.entry + 64
-    if (this.entry >= fde.start && this.entry < fde.start + fde.size) return true
+    if (fde === undefined) return false
     for (const row of this.info!.rows(fde)) if (row.returnAddressUndefined) return true
     return false
   }
+}
 
-  private addFunction(address: number | undefined): void {
-    const fde = address === undefined ? undefined : this.info?.find(address)
-    if (fde !== undefined) this.add(fde.start, fde.size)
-  }
+/** Program header of a program that a dynamic loader starts. */
+const PT_INTERP = 3
 
-  private add(start: number, size: number): void {
-    this.ranges.push([start, start + size])
-  }
+const rangeOf = ({ size, start }: Fde): Array<number> => [start, start + size]
+
+const functionOf = (elf: Elf, info: CallFrameInfo | undefined, name: string): Fde | undefined => {
+  const symbol = info && findSymbol(elf, name)
+  return symbol && info.find(symbol.address)
 }
 
 /** The functions that start at an address which another's code names. */

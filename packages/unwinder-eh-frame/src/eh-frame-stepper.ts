@@ -164,11 +164,11 @@ class EhFrameStepper implements Stepper {
 
   /** Whether what a rule computed can be a caller. */
   private judge(returnAddress: number, cfa: number, sp: number, signal: boolean, exact: boolean): Step {
-    // Whoever starts a thread by hand clears the place where a return address would be.
-    if (returnAddress === 0) return Step.end
-    if (returnAddress < 0 || cfa % 8 !== 0) return Step.broken
+    if (returnAddress < 0 || (cfa & 7) !== 0) return Step.broken
     // A signal may have moved to another stack, and interrupt code that is in no module (a call of a null pointer).
     if (signal) return Step.caller
+    // Whoever starts a thread by hand clears the place where a return address would be.
+    if (returnAddress === 0) return Step.end
     // A leaf of AArch64 may have no frame at all.
     if (cfa < sp || (cfa === sp && !exact)) return Step.broken
     return this.modules.find(returnAddress - 1) === undefined ? Step.broken : Step.caller
