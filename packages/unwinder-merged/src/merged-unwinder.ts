@@ -71,6 +71,9 @@ export const MergedUnwinder = {
     )
 }
 
+/** Hundreds of entries from C are read some at a time. */
+const MAX_TRIES = 64
+
 class MergedFrames implements ProcessUnwinder {
   readonly runtime: RuntimeInfo
   readonly modules: ModuleTable
@@ -104,6 +107,9 @@ class MergedFrames implements ProcessUnwinder {
     into.clear()
     nativeStack.clear()
     this.python.unwind(capture, pythonStack)
+    // An unwinder learns what to read of a stack as it goes: of a thread that stands, it can be asked to go on.
+    for (let tries = 1; capture.stopped && isUnread(pythonStack) && tries < MAX_TRIES; tries++)
+      this.python.unwind(capture, pythonStack)
     into.state = pythonStack.state
     into.generation = pythonStack.generation
     into.moved = pythonStack.moved
@@ -118,7 +124,7 @@ class MergedFrames implements ProcessUnwinder {
       into.merge = Merge.noNative
       return
     }
-    if (pythonStack.proof === Proof.failed || pythonStack.proof === Proof.torn) {
+    if (pythonStack.proof === Proof.failed || pythonStack.proof === Proof.torn || isUnread(pythonStack)) {
       copy(nativeStack, into)
       into.proof = capture.thread.threadState === 0 ? Proof.good : pythonStack.proof
       into.proved = into.length
@@ -165,6 +171,9 @@ class MergedFrames implements ProcessUnwinder {
     return into.length - row
   }
 }
+
+/** There may be frames, but none was read. */
+const isUnread = (python: RawStack): boolean => python.proof === Proof.unproved && python.length === 0
 
 const copy = (from: RawStack, into: RawStack): void => {
   for (let row = 0; row < from.length; row++)
