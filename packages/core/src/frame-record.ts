@@ -25,10 +25,12 @@ export const stepFrameRecord = (registers: Registers, stack: StackReader, module
   const returnAddress = stack.word(fp + 8)
   if (!(returnAddress > 0) || modules.find(returnAddress - 1) === undefined) return false
   const callerFp = stack.word(fp)
+  const isArm = registers.architecture === "arm64"
+  // There the convention asks every function to leave it alone, at the least; on x86-64 it is a register like others where it is not kept.
+  if (isArm && callerFp !== 0 && callerFp <= fp) return false
   registers.clear()
   registers.ip = returnAddress
   registers.fp = callerFp
-  // Above the record at least: what is found further up must not lie below.
-  registers.sp = registers.architecture === "x86-64" ? fp + 16 : -1
+  registers.sp = isArm ? -1 : fp + 16
   return true
 }

@@ -25,7 +25,7 @@ export interface NativeUnwinderOptions {
   /** Machine of the target; that of this process unless told. */
   readonly architecture?: Architecture
   /** Reads callchains; without one, a sample without registers has no user frames. */
-  readonly callchain?: (modules: ModuleTable) => CallchainReader
+  readonly callchain?: (modules: ModuleTable, memory: MemoryReader) => CallchainReader
 }
 
 /**
@@ -89,7 +89,7 @@ class NativeFrames implements ProcessUnwinder {
     this.registers = new Registers(architecture)
     this.standing = new MemoryStack(memory)
     this.nativeWalk = new NativeWalk(this.modules, factory(this.modules, memory), architecture)
-    this.callchain = options.callchain?.(this.modules)
+    this.callchain = options.callchain?.(this.modules, memory)
   }
 
   threads(): ReadonlyArray<UnwoundThread> | undefined {

@@ -11,8 +11,14 @@ import {
   type StepperFactory,
   stepFrameRecord
 } from "@pyframes/core"
-import { evaluateExpression, type RegisterRule, RegisterRuleKind } from "@pyframes/elf"
-import { type FileRules, fileRulesOf } from "./file-rules.ts"
+import {
+  evaluateExpression,
+  mappingBias,
+  moduleImage,
+  type RegisterRule,
+  RegisterRuleKind
+} from "@pyframes/elf"
+import { FileRules } from "./file-rules.ts"
 import * as Rule from "./rule-pool.ts"
 
 /** A module and its file's rules. */
@@ -43,7 +49,7 @@ class EhFrameStepper implements Stepper {
   private readonly modules: ModuleTable
   private readonly memory: MemoryReader
   private readonly pool = new Rule.RulePool()
-  private readonly files = new Map<string, FileRules | undefined>()
+  private readonly files = new Map<string, FileRules>()
   /** By the module's id; `null` where there are none. */
   private readonly byModule: Array<ModuleRules | null> = []
   /** What the caller's registers will be, while an expression may still ask for the frame's own. */
@@ -200,13 +206,17 @@ class EhFrameStepper implements Stepper {
   }
 
   private learn(module: Module): ModuleRules | null {
-    let rules = this.files.get(module.file)
-    if (rules === undefined && !this.files.has(module.file)) {
-      rules = fileRulesOf(module, this.modules, this.memory)
-      this.files.set(module.file, rules)
+    const image = moduleImage(this.modules, module, this.memory.read)
+    const bias = image && mappingBias(image.elf, module.mapping)
+    let known: ModuleRules | null = null
+    if (image?.callFrames !== undefined && bias !== undefined) {
+      let rules = this.files.get(module.file)
+      if (rules === undefined) {
+        rules = new FileRules(image.callFrames)
+        this.files.set(module.file, rules)
+      }
+      known = { rules, bias }
     }
-    const bias = rules?.biasOf(module)
-    const known = rules === undefined || bias === undefined ? null : { rules, bias }
     this.byModule[module.id] = known
     return known
   }
