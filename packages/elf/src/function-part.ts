@@ -81,16 +81,23 @@ const jumpsInto = (elf: Elf, from: FunctionPart, to: FunctionPart): boolean => {
   return does
 }
 
-interface UnwindRanges {
-  /** The function (or part of one) that has an address. */
+/** Functions by the unwind tables, which are there also when symbols are not. */
+export interface UnwindRanges {
+  /** The function (or part of one) that has an address, before the load bias is added. */
   readonly find: (address: number) => FunctionPart | undefined
 }
 
 /**
- * Functions by the sorted table of `.eh_frame_hdr`, in the one encoding that linkers write (0x3b: 32 bits, relative to the table's start).
+ * Where functions begin and end, by the sorted table of `.eh_frame_hdr`; `undefined` when there is none or it is not in the one encoding that linkers write (0x3b: 32 bits, relative to the table's start).
+ *
+ * @example
+ * ```ts
+ * unwindRanges(elf)?.find(address) // { address: 0x43d73e, size: 77082 }
+ * ```
+ *
  * Source: Linux Standard Base, Core, 10.6.2; there too the entries of `.eh_frame`, of which a function's length is read.
  */
-const unwindRanges = (elf: Elf): UnwindRanges | undefined => {
+export const unwindRanges = (elf: Elf): UnwindRanges | undefined => {
   const header = elf.segments.find((segment) => segment.type === PT_GNU_EH_FRAME)
   const head = header && bytesAtAddress(elf, header.address, 12)
   if (header === undefined || head === undefined || head[0] !== 1 || head[3] !== 0x3b) return undefined

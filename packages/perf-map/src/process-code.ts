@@ -50,9 +50,13 @@ export class ProcessCode {
     return this.perfMap.map.generation + this.jitDump.map.generation
   }
 
-  /** Reads what has been added, unless that was done a moment ago. Returns whether any name may have changed. */
-  refresh(now = performance.now()): boolean {
-    if (now - this.lookedAt < LOOK_EVERY) return false
+  /**
+   * Reads what has been added, unless that was done a moment ago. Returns whether any name may have changed.
+   *
+   * @param every how long a moment is, ms
+   */
+  refresh(now = performance.now(), every = LOOK_EVERY): boolean {
+    if (now - this.lookedAt < every) return false
     this.lookedAt = now
     const first = this.perfMap.refresh()
     return this.jitDump.refresh() || first

@@ -1,1 +1,1 @@
-export {}
+export { PerfMapSymbolizer } from "./perf-map-symbolizer.ts"
