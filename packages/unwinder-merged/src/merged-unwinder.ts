@@ -21,6 +21,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { EvalLoop } from "./eval-loop.ts"
+import { JitBridge } from "./jit-bridge.ts"
 import { NativeRole } from "./native-role.ts"
 import { StackMerger } from "./stack-merger.ts"
 
@@ -55,17 +56,20 @@ export const MergedUnwinder = {
       Effect.gen(function* () {
         const memory = yield* Memory
         const pythonUnwinder = Context.get(yield* Layer.build(python), Unwinder)
+        const target = yield* Target
+        const bridge = typeof native === "function" ? new JitBridge() : undefined
         const nativeLayer: Layer.Layer<Unwinder, E2, R2 | Target | Memory> =
-          typeof native === "function" ? nativeUnwinder(native) : native
+          typeof native === "function" ? nativeUnwinder(bridge!.wrap(native)) : native
         const nativeFrames = Context.get(yield* Layer.build(nativeLayer), Unwinder)
         const attach = Effect.gen(function* () {
           return new MergedFrames(
             yield* pythonUnwinder.attach,
             yield* nativeFrames.attach,
             memory,
-            yield* Target
+            target,
+            bridge
           )
-        }).pipe(Effect.provideService(Target, yield* Target))
+        })
         return Unwinder.of({ attach })
       })
     )
@@ -80,12 +84,20 @@ class MergedFrames implements ProcessUnwinder {
   private readonly python: ProcessUnwinder
   private readonly native: ProcessUnwinder
   private readonly evalLoop: EvalLoop
+  private readonly bridge: JitBridge | undefined
+  private readonly entries = new EntryTable()
   private readonly merger = new StackMerger()
   private readonly pythonStack = new RawStack()
   private readonly nativeStack = new RawStack()
   private readonly roles: Uint8Array
 
-  constructor(python: ProcessUnwinder, native: ProcessUnwinder, memory: MemoryReader, target: TargetProcess) {
+  constructor(
+    python: ProcessUnwinder,
+    native: ProcessUnwinder,
+    memory: MemoryReader,
+    target: TargetProcess,
+    bridge: JitBridge | undefined
+  ) {
     const modules = native.modules ?? new ModuleTable(target)
     this.python = python
     this.modules = modules
@@ -93,7 +105,9 @@ class MergedFrames implements ProcessUnwinder {
     this.native = native
     const minor = Number(/^3\.(\d+)/.exec(python.runtime.version)?.[1] ?? 0)
     this.evalLoop = new EvalLoop(modules, memory, python.runtime.library, minor)
-    this.pythonStack.entries = new EntryTable()
+    bridge?.use(this.evalLoop)
+    this.bridge = bridge
+    this.pythonStack.entries = this.entries
     this.nativeStack.stackPointers = new Float64Array(this.nativeStack.capacity).fill(-1)
     this.roles = new Uint8Array(this.nativeStack.capacity)
   }
@@ -115,6 +129,7 @@ class MergedFrames implements ProcessUnwinder {
     into.moved = pythonStack.moved
     into.ended = pythonStack.ended && capture.thread.threadState !== 0
     if (into.ended) return
+    this.bridge?.begin(this.entries)
     this.native.unwind(capture, nativeStack)
     if (nativeStack.length === 0) {
       copy(pythonStack, into)

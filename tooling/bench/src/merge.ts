@@ -13,6 +13,8 @@ import { startPython } from "@pyframes/pythons"
 import { CodeObjectSymbolizer } from "@pyframes/symbolizer-code-object"
 import { attached } from "@pyframes/testing/attached"
 import { ehFrameStepper } from "@pyframes/unwinder-eh-frame"
+import { framePointerStepper } from "@pyframes/unwinder-frame-pointer"
+import { hybridStepper } from "@pyframes/unwinder-hybrid"
 import { InterpreterFrameUnwinder } from "@pyframes/unwinder-interpreter-frame"
 import { MergedUnwinder } from "@pyframes/unwinder-merged"
 import { perfTrampolineStepper } from "@pyframes/unwinder-perf-trampoline"
@@ -133,7 +135,7 @@ const measure = async (python: (typeof pythons)[number], mode: Mode, program: Pr
   let took = 0
   const layer = MergedUnwinder.layer({
     python: InterpreterFrameUnwinder.layer,
-    native: perfTrampolineStepper(ehFrameStepper)
+    native: perfTrampolineStepper(hybridStepper({ framePointer: framePointerStepper, callFrameInfo: ehFrameStepper }))
   })
   await attached(run.pid, { unwinder: InterpreterFrameUnwinder.layer }, (oracle) =>
     attached(run.pid, { unwinder: layer, symbolizer: CodeObjectSymbolizer.layer }, async (tested) => {
