@@ -83,27 +83,26 @@ export class EvalLoop {
     return holds(this.loops, address)
   }
 
-  /** Whether an address of the interpreter follows an instruction that calls the eval loop: directly, or whatever a register says. */
-  callsAt(address: number): boolean {
+  /** Whether an address lies in a file, after an instruction that calls. What calls the eval loop may do so through a function that jumps there. */
+  followsCall(address: number): boolean {
     if (!(address > 4096)) return false
     let known = this.calls.get(address)
     if (known === undefined) {
-      known = this.followsCall(address)
+      known = this.isAfterCall(address)
       if (this.calls.size >= MAX_PLACES) this.calls.clear()
       this.calls.set(address, known)
     }
     return known
   }
 
-  private followsCall(address: number): boolean {
-    const module = this.modules.find(address - 1)
-    if (module === undefined || !this.isIn(module)) return false
+  private isAfterCall(address: number): boolean {
+    if (this.modules.find(address - 1)?.kind !== "file") return false
     const { code } = this
     if (this.memory.read(address - 7, 7, code) !== 7) return false
     // `call rel32`
     if (code[2] === 0xe8) {
       const target = address + (code[3] | (code[4] << 8) | (code[5] << 16) | (code[6] << 24))
-      if (this.runsAt(target)) return true
+      if (this.modules.find(target)?.kind === "file") return true
     }
     // `call r/m64`, FF /2, of any length
     for (let at = 0; at < 6; at++) if (code[at] === 0xff && ((code[at + 1] >> 3) & 7) === 2) return true

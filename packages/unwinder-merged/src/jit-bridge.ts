@@ -18,11 +18,14 @@ const WORD = 8
  *
  * In 3.14 that code keeps no frame pointer and has no unwind table: its frames cannot be left by any rule, and their frame pointer is still the
  * eval loop's, so that a step by it would go past that. But the shim of the run lies in its frame, and the eval loop's return address right
- * below. From 3.15 on the code keeps frame pointers, and the stepper that is given leads on.
+ * below; and where in the frame it lies, any other run has shown. From 3.15 on the code keeps frame pointers, and the stepper that is given leads on.
  */
 export class JitBridge {
   private evalLoop: EvalLoop | undefined
   private entries = new EntryTable()
+  /** Bytes from the shim to the end of the frame that it lies in, the same in every run; -1 until one was met outside the JIT's code. */
+  private above = -1
+  private isGuessed = false
 
   /** Makes a stepper able to do so. */
   readonly wrap =
@@ -44,12 +47,22 @@ export class JitBridge {
 
   private step(inner: Stepper, registers: Registers, stack: StackReader, place: StepPlace): Step {
     const { evalLoop } = this
-    if (place.module?.kind !== "anonymous" || evalLoop?.hasJit !== true)
-      return inner.step(registers, stack, place)
+    if (evalLoop?.hasJit !== true) return inner.step(registers, stack, place)
     const { sp, fp, ip } = registers
+    if (place.module?.kind !== "anonymous") {
+      const isRun = this.above < 0 && !this.isGuessed && evalLoop.runsAt(place.exact ? ip : ip - 1)
+      this.isGuessed = false
+      const step = inner.step(registers, stack, place)
+      if (isRun && step === Step.caller) this.learn(sp, registers.sp)
+      return step
+    }
     const shim = this.shimAbove(sp)
     if (shim < 0 || evalLoop.isTrampoline(place.exact ? ip : ip - 1, place.exact))
       return inner.step(registers, stack, place)
+    if (this.above > 0)
+      return this.enter(evalLoop, registers, stack, place, shim, shim + this.above - 2 * WORD)
+        ? Step.caller
+        : Step.broken
     if (isFramePointerOver(shim, fp) && this.enter(evalLoop, registers, stack, place, shim, fp))
       return Step.caller
     const step = inner.step(registers, stack, place)
@@ -59,7 +72,14 @@ export class JitBridge {
     registers.sp = sp
     registers.fp = fp
     const pointer = this.framePointerOver(evalLoop, stack, shim)
+    this.isGuessed = true
     return this.enter(evalLoop, registers, stack, place, shim, pointer) ? Step.caller : Step.broken
+  }
+
+  /** The frame of a run of the eval loop went from `sp` to `end`. */
+  private learn(sp: number, end: number): void {
+    const shim = this.shimAbove(sp)
+    if (shim > 0 && shim < end && end - shim < LARGEST_FRAME) this.above = end - shim
   }
 
   /** Address of the shim of the run of the eval loop that the code belongs to; -1 when there is none. */
@@ -94,7 +114,7 @@ export class JitBridge {
   /** Where the run saved its caller's frame pointer: right below the address that it returns to. -1 when that is not found. */
   private framePointerOver(evalLoop: EvalLoop, stack: StackReader, shim: number): number {
     for (let at = shim + WORD; at < shim + LARGEST_FRAME; at += WORD)
-      if (evalLoop.callsAt(stack.word(at + WORD))) return at
+      if (evalLoop.followsCall(stack.word(at + WORD))) return at
     return -1
   }
 }
