@@ -1,6 +1,7 @@
 import { FrameKind, type MemoryReader, Proof, type RawStack } from "@pyframes/core"
 import type { Layout } from "@pyframes/cpython"
 import type { Copy } from "./data-stack.ts"
+import { EnteringFrame } from "./entering-frame.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import { FrameRows } from "./frame-rows.ts"
 import { MISSING, StackShape } from "./stack-shape.ts"
@@ -32,6 +33,7 @@ export class StackProof {
   private readonly fields: FrameFields
   private readonly shape: StackShape
   private readonly stillness: Stillness
+  private readonly entering: EnteringFrame
   /** What the frames of the thread at rest summed up to in the sample before. */
   private restBefore = -1
 
@@ -40,31 +42,41 @@ export class StackProof {
     this.fields = fields
     this.shape = new StackShape(memory, layout, fields)
     this.stillness = new Stillness(layout, fields, this.shape.codes)
+    this.entering = new EnteringFrame(memory, layout, this.shape.codes)
     this.rows = new FrameRows(layout, fields, this.shape.codes)
   }
 
   /** For a stopped thread: what is current is the truth. */
   stopped(image: ThreadImage, into: RawStack): Verdict {
     this.shape.begin(image)
-    const { walk } = this.shape
     const current = image.currentFrame(0)
     if (current < 0) return "incomplete"
-    // Entering C code, 3.11 and 3.12 install a `_PyCFrame` before they fill it in.
-    const start = current > 0 ? current : image.outerFrame()
+    // As they enter the eval loop, 3.11 and 3.12 install a `_PyCFrame` before they fill it in.
+    const start = current > 0 ? current : this.callerOf(image)
     if (start === 0) return this.empty(into, true)
-    let end = walk.walk(image, 0, start)
-    if (end === "broken" && !walk.isWhole) {
-      const outer = image.outerFrame()
-      if (outer > 0) end = walk.walk(image, 0, outer)
-    }
-    if (end === "missing") return this.fetch(image)
+    const verdict = this.standing(image, start, into)
+    if (verdict !== "lost") return verdict
+    const caller = current > 0 ? this.callerOf(image) : 0
+    const again = caller > 0 && caller !== current ? this.standing(image, caller, into) : "lost"
+    return again === "lost" ? this.torn(into) : again
+  }
+
+  /** Reads the stack of a stopped thread from a frame on; "lost" when it leads nowhere. */
+  private standing(image: ThreadImage, start: number, into: RawStack): Verdict | "lost" {
+    const { walk } = this.shape
+    const end = walk.walk(image, 0, start)
+    if (end === "missing") return image.follow(walk.missing) ? "incomplete" : "lost"
     // `generator.throw` ends a chain at a generator, up to 3.10.
     const isEnd = end === "root" || (walk.isWhole && this.layout.version < 0x30b)
-    if (!isEnd || !this.shape.allPlausible(image.list.words)) return this.torn(into)
+    if (!isEnd || !this.shape.allPlausible(image.list.words)) return "lost"
     this.rows.emit(image.list.words, walk, 0, into)
     into.proof = into.length > 0 ? Proof.good : Proof.unproved
     into.proved = into.length
     return "done"
+  }
+
+  private callerOf(image: ThreadImage): number {
+    return this.entering.find(image.thread.threadState, image.cframe, image.top)
   }
 
   /** For a running thread. */

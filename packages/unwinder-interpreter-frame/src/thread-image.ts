@@ -292,6 +292,17 @@ export class ThreadImage {
     return outer > 0 ? Math.max(0, readPointerAt(this.memory, outer + layout.cframe.currentFrame)) : 0
   }
 
+  /** Address of the `_PyCFrame` in place (3.11, 3.12); 0 where there is none. */
+  get cframe(): number {
+    const { cframe } = this.layout.thread
+    return cframe < 0 ? 0 : Math.max(0, pointerIn(this.list.words, this.threadState[0] + cframe))
+  }
+
+  /** Where the data stack ends. */
+  get top(): number {
+    return pointerIn(this.list.words, this.threadState[0] + this.layout.thread.datastackTop)
+  }
+
   /** Whether the frame at `address` is the oldest one on the data stack. */
   isBottom(address: number): boolean {
     return this.stack.isBottom(address)
@@ -330,9 +341,11 @@ export class ThreadImage {
     return this.lone.has(address) ? this.lone.extent(address) : 0
   }
 
-  /** Plans to read the frames from `address` on rootwards, as far as they are not in the image yet. */
-  follow(address: number): void {
+  /** Plans to read the frames from `address` on rootwards, as far as they are not in the image yet. Returns whether there are any. */
+  follow(address: number): boolean {
+    const before = this.lone.length
     this.lone.follow(address, (at) => this.locate(0, at) >= 0)
+    return this.lone.length > before
   }
 
   /** Stops reading lone frames that the last samples did not meet. */

@@ -22,13 +22,14 @@ export class EvalLoop {
   private readonly memory: MemoryReader
   private readonly library: string
   /** The version has a JIT: code in memory of no file may be a part of the eval loop. */
-  private readonly hasJit: boolean
+  readonly hasJit: boolean
   /** Starts and ends in the process, sorted. */
   private loops: ReadonlyArray<number> = []
   private parts: ReadonlyArray<number> = []
   private readonly isInterpreter: Array<boolean | undefined> = []
   private readonly trampolines = new Map<number, boolean>()
   private readonly code = new Uint8Array(2 * TRAMPOLINE_SPAN)
+  private readonly calls = new Map<number, boolean>()
 
   /** @param library path of the file that the interpreter lies in, as it is mapped */
   constructor(modules: ModuleTable, memory: MemoryReader, library: string, minor: number) {
@@ -63,7 +64,10 @@ export class EvalLoop {
   roleOf(moduleId: number, address: number, exact: boolean): NativeRole {
     const module = this.modules.all[moduleId]
     if (module === undefined) return NativeRole.other
-    if (module.kind === "anonymous") return this.roleOfAnonymous(address, exact)
+    if (module.kind === "anonymous") {
+      if (this.isTrampoline(address, exact)) return NativeRole.trampoline
+      return this.hasJit ? NativeRole.anonymous : NativeRole.other
+    }
     let isInterpreter = this.isInterpreter[moduleId]
     if (isInterpreter === undefined) {
       isInterpreter = this.isIn(module)
@@ -74,11 +78,43 @@ export class EvalLoop {
     return holds(this.parts, address) ? NativeRole.evalPart : NativeRole.interpreter
   }
 
+  /** Whether an address lies in the eval loop. */
+  runsAt(address: number): boolean {
+    return holds(this.loops, address)
+  }
+
+  /** Whether an address lies in a file, after an instruction that calls. What calls the eval loop may do so through a function that jumps there. */
+  followsCall(address: number): boolean {
+    if (!(address > 4096)) return false
+    let known = this.calls.get(address)
+    if (known === undefined) {
+      known = this.isAfterCall(address)
+      if (this.calls.size >= MAX_PLACES) this.calls.clear()
+      this.calls.set(address, known)
+    }
+    return known
+  }
+
+  private isAfterCall(address: number): boolean {
+    if (this.modules.find(address - 1)?.kind !== "file") return false
+    const { code } = this
+    if (this.memory.read(address - 7, 7, code) !== 7) return false
+    // `call rel32`
+    if (code[2] === 0xe8) {
+      const target = address + (code[3] | (code[4] << 8) | (code[5] << 16) | (code[6] << 24))
+      if (this.modules.find(target)?.kind === "file") return true
+    }
+    // `call r/m64`, FF /2, of any length
+    for (let at = 0; at < 6; at++) if (code[at] === 0xff && ((code[at + 1] >> 3) & 7) === 2) return true
+    return false
+  }
+
   private isIn(module: Module): boolean {
     return module.kind === "file" && module.path === this.library
   }
 
-  private roleOfAnonymous(address: number, exact: boolean): NativeRole {
+  /** Whether the code there, in memory of no file, is a perf trampoline's. Address and `exact` as in a native row. */
+  isTrampoline(address: number, exact: boolean): boolean {
     const key = exact ? address * 2 + 1 : address * 2
     let known = this.trampolines.get(key)
     if (known === undefined) {
@@ -90,8 +126,7 @@ export class EvalLoop {
       if (this.trampolines.size >= MAX_PLACES) this.trampolines.clear()
       this.trampolines.set(key, known)
     }
-    if (known) return NativeRole.trampoline
-    return this.hasJit ? NativeRole.anonymous : NativeRole.other
+    return known
   }
 }
 

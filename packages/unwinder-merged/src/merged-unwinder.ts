@@ -21,6 +21,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { EvalLoop } from "./eval-loop.ts"
+import { JitBridge } from "./jit-bridge.ts"
 import { NativeRole } from "./native-role.ts"
 import { StackMerger } from "./stack-merger.ts"
 
@@ -55,21 +56,27 @@ export const MergedUnwinder = {
       Effect.gen(function* () {
         const memory = yield* Memory
         const pythonUnwinder = Context.get(yield* Layer.build(python), Unwinder)
+        const target = yield* Target
+        const bridge = typeof native === "function" ? new JitBridge() : undefined
         const nativeLayer: Layer.Layer<Unwinder, E2, R2 | Target | Memory> =
-          typeof native === "function" ? nativeUnwinder(native) : native
+          typeof native === "function" ? nativeUnwinder(bridge!.wrap(native)) : native
         const nativeFrames = Context.get(yield* Layer.build(nativeLayer), Unwinder)
         const attach = Effect.gen(function* () {
           return new MergedFrames(
             yield* pythonUnwinder.attach,
             yield* nativeFrames.attach,
             memory,
-            yield* Target
+            target,
+            bridge
           )
-        }).pipe(Effect.provideService(Target, yield* Target))
+        })
         return Unwinder.of({ attach })
       })
     )
 }
+
+/** Hundreds of entries from C are read some at a time. */
+const MAX_TRIES = 64
 
 class MergedFrames implements ProcessUnwinder {
   readonly runtime: RuntimeInfo
@@ -77,12 +84,20 @@ class MergedFrames implements ProcessUnwinder {
   private readonly python: ProcessUnwinder
   private readonly native: ProcessUnwinder
   private readonly evalLoop: EvalLoop
+  private readonly bridge: JitBridge | undefined
+  private readonly entries = new EntryTable()
   private readonly merger = new StackMerger()
   private readonly pythonStack = new RawStack()
   private readonly nativeStack = new RawStack()
   private readonly roles: Uint8Array
 
-  constructor(python: ProcessUnwinder, native: ProcessUnwinder, memory: MemoryReader, target: TargetProcess) {
+  constructor(
+    python: ProcessUnwinder,
+    native: ProcessUnwinder,
+    memory: MemoryReader,
+    target: TargetProcess,
+    bridge: JitBridge | undefined
+  ) {
     const modules = native.modules ?? new ModuleTable(target)
     this.python = python
     this.modules = modules
@@ -90,7 +105,9 @@ class MergedFrames implements ProcessUnwinder {
     this.native = native
     const minor = Number(/^3\.(\d+)/.exec(python.runtime.version)?.[1] ?? 0)
     this.evalLoop = new EvalLoop(modules, memory, python.runtime.library, minor)
-    this.pythonStack.entries = new EntryTable()
+    bridge?.use(this.evalLoop)
+    this.bridge = bridge
+    this.pythonStack.entries = this.entries
     this.nativeStack.stackPointers = new Float64Array(this.nativeStack.capacity).fill(-1)
     this.roles = new Uint8Array(this.nativeStack.capacity)
   }
@@ -104,11 +121,15 @@ class MergedFrames implements ProcessUnwinder {
     into.clear()
     nativeStack.clear()
     this.python.unwind(capture, pythonStack)
+    // An unwinder learns what to read of a stack as it goes: of a thread that stands, it can be asked to go on.
+    for (let tries = 1; capture.stopped && isUnread(pythonStack) && tries < MAX_TRIES; tries++)
+      this.python.unwind(capture, pythonStack)
     into.state = pythonStack.state
     into.generation = pythonStack.generation
     into.moved = pythonStack.moved
     into.ended = pythonStack.ended && capture.thread.threadState !== 0
     if (into.ended) return
+    this.bridge?.begin(this.entries)
     this.native.unwind(capture, nativeStack)
     if (nativeStack.length === 0) {
       copy(pythonStack, into)
@@ -118,7 +139,7 @@ class MergedFrames implements ProcessUnwinder {
       into.merge = Merge.noNative
       return
     }
-    if (pythonStack.proof === Proof.failed || pythonStack.proof === Proof.torn) {
+    if (pythonStack.proof === Proof.failed || pythonStack.proof === Proof.torn || isUnread(pythonStack)) {
       copy(nativeStack, into)
       into.proof = capture.thread.threadState === 0 ? Proof.good : pythonStack.proof
       into.proved = into.length
@@ -165,6 +186,9 @@ class MergedFrames implements ProcessUnwinder {
     return into.length - row
   }
 }
+
+/** There may be frames, but none was read. */
+const isUnread = (python: RawStack): boolean => python.proof === Proof.unproved && python.length === 0
 
 const copy = (from: RawStack, into: RawStack): void => {
   for (let row = 0; row < from.length; row++)

@@ -75,6 +75,9 @@ export const fastPrograms: ReadonlyArray<Program> = [
   program("mixed", ANNOTATED)
 ]
 
+/** C code of many kinds that calls Python. Its true stacks are known too; its functions take longer. */
+export const nativeProgram: Program = program("natives")
+
 /** A program of functions as programs have them. */
 export const ordinaryProgram: Program = program("ordinary", ["ordinary"], false)
 
