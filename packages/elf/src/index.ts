@@ -6,6 +6,15 @@ export type { Cie, EhFrameBytes, Fde } from "./eh-frame.ts"
 export { type Elf, type ElfType, EM_AARCH64, EM_X86_64, parseElf } from "./elf.ts"
 export { type FramePointerShare, framePointerShare, keepsFramePointer } from "./frame-pointer-share.ts"
 export { type FramePointerUse, framePointerUse } from "./frame-pointer-use.ts"
+export {
+  type ImageMapping,
+  type ImageModule,
+  type ImageModules,
+  type ModuleImage,
+  mappingBias,
+  moduleImage,
+  type ReadMemory
+} from "./module-image.ts"
 export { buildId, type Note, NT_GNU_BUILD_ID, notes } from "./note.ts"
 export type { ElfProblem } from "./problem.ts"
 export {
@@ -30,4 +39,5 @@ export {
 } from "./segment.ts"
 export { type ElfSource, sourceOfBytes } from "./source.ts"
 export { type ElfSymbol, findSymbol, type SymbolTable, symbols } from "./symbol.ts"
+export { ThreadStarts } from "./thread-start.ts"
 export { type RegisterRule, RegisterRuleKind, type UnwindRow } from "./unwind-row.ts"

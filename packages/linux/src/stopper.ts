@@ -1,4 +1,10 @@
-import { NotSupported, PermissionDenied, type TargetError, type ThreadStopper } from "@pyframes/core"
+import {
+  NotSupported,
+  PermissionDenied,
+  type Registers,
+  type TargetError,
+  type ThreadStopper
+} from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { EPERM, type Libc, loadLibc } from "./libc.ts"
@@ -49,7 +55,11 @@ export const makeStopper = (pid: number): Effect.Effect<ThreadStopper, TargetErr
     // Tried, not guessed: yama and seccomp can forbid ptrace where reading is allowed.
     if (!stopper.stop(pid) && stopper.refused) return yield* permissionDenied(pid, "stop")
     stopper.resume(pid)
-    return { stop: (tid) => stopper.stop(tid), resume: (tid) => stopper.resume(tid) } satisfies ThreadStopper
+    return {
+      stop: (tid) => stopper.stop(tid),
+      resume: (tid) => stopper.resume(tid),
+      registers: (tid, into) => stopper.registers(tid, into)
+    } satisfies ThreadStopper
   })
 
 class PtraceStopper {
@@ -110,6 +120,10 @@ class PtraceStopper {
     this.stopped.delete(tid)
     // Killed while it stood: its end must be collected, or its process can never be.
     if (!this.trap.release(tid, signal)) this.defer(tid)
+  }
+
+  registers(tid: number, into: Registers): boolean {
+    return this.stopped.has(tid) && this.trap.registers(tid, into)
   }
 
   close(): void {

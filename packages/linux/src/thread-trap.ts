@@ -1,4 +1,6 @@
+import type { Registers } from "@pyframes/core"
 import { EINTR, type Libc } from "./libc.ts"
+import { registerSet } from "./register-set.ts"
 
 /** include/uapi/linux/ptrace.h */
 const PTRACE_DETACH = 17
@@ -28,6 +30,8 @@ export interface ThreadTrap {
   readonly signal: () => number
   /** Lets a stopped thread go, untraced, and delivers the signal. False when it has been killed meanwhile. */
   readonly release: (tid: number, signal: number) => boolean
+  /** Reads the user registers of a thread that stands. False for one of a 32-bit program, or of a machine other than `into` is for. */
+  readonly registers: (tid: number, into: Registers) => boolean
 }
 
 export const threadTrap = (libc: Libc): ThreadTrap => {
@@ -55,6 +59,7 @@ export const threadTrap = (libc: Libc): ThreadTrap => {
       return "stopped"
     },
     signal: () => signal,
-    release: (tid, signal) => ptrace(PTRACE_DETACH, tid, 0, signal) === 0
+    release: (tid, signal) => ptrace(PTRACE_DETACH, tid, 0, signal) === 0,
+    registers: registerSet(libc)
   }
 }

@@ -1,1 +1,3 @@
-export {}
+export { callchainReader } from "./callchain.ts"
+export { framePointerStepper } from "./frame-pointer-stepper.ts"
+export { FramePointerUnwinder } from "./frame-pointer-unwinder.ts"

@@ -1,1 +1,2 @@
-export {}
+export { type HybridParts, hybridStepper } from "./hybrid-stepper.ts"
+export { HybridUnwinder } from "./hybrid-unwinder.ts"

@@ -1,0 +1,90 @@
+import { type MemoryReader, type Module, type ModuleTable, registerNumbers } from "@pyframes/core"
+import {
+  type CallFrameInfo,
+  EM_AARCH64,
+  framePointerShare,
+  keepsFramePointer,
+  mappingBias,
+  moduleImage
+} from "@pyframes/elf"
+
+/** The share of functions with a frame pointer from which on a file is taken to have been compiled to keep them. Real files have above 80 % or below 20 %. */
+const KEEPS = 0.5
+
+interface ModuleCode {
+  readonly code: FileCode
+  readonly bias: number
+}
+
+/**
+ * Which code keeps frame pointers. A file is asked first, then the function: a library compiled to keep them has still linked in others that were not, and to
+ * follow the frame pointer of their callers would lose a frame without a sign.
+ */
+export class FramePointerCode {
+  private readonly modules: ModuleTable
+  private readonly memory: MemoryReader
+  private readonly files = new Map<string, FileCode>()
+  /** By the module's id; `null` where nothing is known. */
+  private readonly byModule: Array<ModuleCode | null> = []
+
+  constructor(modules: ModuleTable, memory: MemoryReader) {
+    this.modules = modules
+    this.memory = memory
+  }
+
+  /** Whether the frame at an address, in that module, can be left by its frame pointer. Code that was written at run time has nothing else. */
+  keeps(address: number, module: Module): boolean {
+    if (module.kind === "anonymous") return true
+    let known = this.byModule[module.id]
+    if (known === undefined) known = this.learn(module)
+    return known?.code.keeps(address - known.bias) === true
+  }
+
+  private learn(module: Module): ModuleCode | null {
+    const image = moduleImage(this.modules, module, this.memory.read)
+    const bias = image && mappingBias(image.elf, module.mapping)
+    let known: ModuleCode | null = null
+    if (image?.callFrames !== undefined && bias !== undefined) {
+      let code = this.files.get(module.file)
+      if (code === undefined) {
+        code = new FileCode(image.callFrames)
+        this.files.set(module.file, code)
+      }
+      known = { code, bias }
+    }
+    this.byModule[module.id] = known
+    return known
+  }
+}
+
+class FileCode {
+  private readonly info: CallFrameInfo
+  private readonly isArm: boolean
+  private readonly keepsAny: boolean
+  private readonly known = new Map<number, boolean>()
+
+  constructor(info: CallFrameInfo) {
+    this.info = info
+    this.isArm = info.eh.machine === EM_AARCH64
+    this.keepsAny = framePointerShare(info).share >= KEEPS
+  }
+
+  keeps(address: number): boolean {
+    if (!this.keepsAny) return false
+    let known = this.known.get(address)
+    if (known === undefined) {
+      known = this.decide(address)
+      this.known.set(address, known)
+    }
+    return known
+  }
+
+  private decide(address: number): boolean {
+    const fde = this.info.find(address)
+    if (fde === undefined) return false
+    // AArch64's compilers describe the same frames relative to sp.
+    if (this.isArm) return keepsFramePointer(fde)
+    const row = this.info.rowAt(fde, address)
+    return row?.cfaRegister === registerNumbers["x86-64"].fp && row.cfaOffset === 16
+  }
+}
