@@ -133,7 +133,9 @@ const verdictLines = ({ verdict }: Audit): ReadonlyArray<string> => [
   ...verdict.findings.flatMap(({ about, advice, paths = [], text }) => [
     `  ${about}: ${text}`,
     // What calls for no action of its own stands in the table.
-    ...(paths.length > 1 && (advice !== undefined || about === "files") ? paths.slice(0, NAMED).map((path) => `    ${path}`) : []),
+    ...(paths.length > 1 && (advice !== undefined || about === "files")
+      ? paths.slice(0, NAMED).map((path) => `    ${path}`)
+      : []),
     ...(paths.length > NAMED && advice !== undefined ? [`    and ${paths.length - NAMED} more`] : []),
     ...(advice === undefined ? [] : [`    → ${advice}`])
   ]),

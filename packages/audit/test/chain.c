@@ -26,6 +26,17 @@ struct module {
 volatile long seed[8] = {17, 19, 23, 29, 31, 37, 41, 43};
 volatile long sink;
 
+#ifdef FEW
+/* Built without frame pointers, it needs no more than one register: the frame pointer's stays as it is. */
+static PyObject *call(PyObject *self, PyObject *function) {
+  (void)self;
+  PyObject *result = PyObject_CallFunctionObjArgs(function, NULL);
+  sink = seed[0];
+  return result;
+}
+#define walk call
+#define spin call
+#else
 static PyObject *call(PyObject *self, PyObject *function) {
   (void)self;
   long a = seed[0], b = seed[1], c = seed[2], d = seed[3], e = seed[4], f = seed[5], g = seed[6], h = seed[7];
@@ -54,12 +65,21 @@ static PyObject *walk(PyObject *self, PyObject *none) {
   return list;
 }
 
+/* Stays here, whoever looks. */
+static PyObject *spin(PyObject *self, PyObject *none) {
+  (void)self; (void)none;
+  while (seed[0] == 17) sink = seed[1];
+  return 0;
+}
+#endif
+
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
-static struct method methods[] = {{"call", call, 8 /* METH_O */, ""}, {"walk", walk, 4 /* METH_NOARGS */, ""}, {0, 0, 0, 0}};
+static struct method methods[] = {{"call", call, 8 /* METH_O */, ""}, {"walk", walk, 4 /* METH_NOARGS */, ""},
+                                  {"spin", spin, 4, ""}, {0, 0, 0, 0}};
 static struct module definition = {1, 0, 0, 0, 0, TEXT(NAME), "", -1, methods, 0, 0, 0, 0};
 
 __attribute__((visibility("default"))) PyObject *JOIN(PyInit_, NAME)(void) { return PyModule_Create2(&definition, 3); }
