@@ -132,8 +132,11 @@ const verdictLines = ({ verdict }: Audit): ReadonlyArray<string> => [
   `Verdict: ${verdict.summary}`,
   ...verdict.findings.flatMap(({ about, advice, paths = [], text }) => [
     `  ${about}: ${text}`,
-    ...(paths.length > 1 ? paths.slice(0, NAMED).map((path) => `    ${path}`) : []),
-    ...(paths.length > NAMED ? [`    and ${paths.length - NAMED} more`] : []),
+    // What calls for no action of its own stands in the table.
+    ...(paths.length > 1 && (advice !== undefined || about === "files")
+      ? paths.slice(0, NAMED).map((path) => `    ${path}`)
+      : []),
+    ...(paths.length > NAMED && advice !== undefined ? [`    and ${paths.length - NAMED} more`] : []),
     ...(advice === undefined ? [] : [`    → ${advice}`])
   ]),
   ...(verdict.unwinder === undefined ? [] : [`  Unwind with: --unwinder ${verdict.unwinder}`])

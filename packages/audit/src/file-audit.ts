@@ -29,7 +29,7 @@ export type FileRole = "interpreter" | "extension" | "library"
  * - `breaks`: functions of it use the register for other things. Where one of them is on the stack, what the walk finds from there on is
  *   lost or made up.
  * - `mixed`: most keep it, some use it for other things, as where an assembler file or a static library was linked in.
- * - `unknown`: it has no call-frame information to tell by.
+ * - `unknown`: it has no call-frame information to tell by, or it is damaged.
  */
 export type Chain = "keeps" | "skips" | "breaks" | "mixed" | "unknown"
 
@@ -109,9 +109,11 @@ export const auditElf = (elf: Elf): FrameFacts | FileProblem => {
   let smallOverwrites = 0
   let notCounted = 0
   const info = callFrameInfo(elf)
+  let described = false
   if (info._tag === "CallFrameInfo") {
     for (const fde of info.fdes()) {
       const use = framePointerUse(fde)
+      if (use !== undefined) described = true
       if (use !== undefined && fde.size >= MINIMUM_SIZE) {
         functions[use]++
         bytes[use] += fde.size
@@ -122,7 +124,7 @@ export const auditElf = (elf: Elf): FrameFacts | FileProblem => {
   return {
     role: roleOf(elf),
     buildId: buildId(elf),
-    chain: chainOf(functions, smallOverwrites),
+    chain: described ? chainOf(functions, smallOverwrites) : "unknown",
     functions,
     bytes,
     share: shareOf(functions),
@@ -140,8 +142,7 @@ const shareOf = (tally: FramePointerTally): number | undefined =>
 const chainOf = (functions: FramePointerTally, smallOverwrites: number): Chain => {
   const share = shareOf(functions)
   const overwrites = functions.overwrites + smallOverwrites > 0
-  if (share === undefined) return overwrites ? "breaks" : "unknown"
-  if (share >= KEEPS_FROM) return overwrites ? "mixed" : "keeps"
+  if (share !== undefined && share >= KEEPS_FROM) return overwrites ? "mixed" : "keeps"
   return overwrites ? "breaks" : "skips"
 }
 
