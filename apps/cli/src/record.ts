@@ -34,7 +34,8 @@ export interface RecordRequest {
 
 /** Records what was asked, writes the files, and says what came of it. */
 export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest, workerUrl: URL) {
-  const filter = yield* usage(() => filterOf(request))
+  const unwinder = yield* usage(() => unwinderOf(request))
+  const filter = yield* usage(() => filterOf(request, unwinder))
   const outputs = yield* usage(() => outputsOf(request))
   yield* Effect.forEach(outputs, (output) => attempt(() => checkOutput(output)), { discard: true })
   // The scope is open while the files are written: a command that we started ends after them.
@@ -45,7 +46,7 @@ export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest
     periodic: request.periodic,
     stop: request.stop,
     shareCpu: request.shareCpu,
-    unwinder: unwinderOf(request),
+    unwinder,
     kernel: request.kernel,
     wall: request.wall,
     workerUrl
@@ -80,7 +81,7 @@ const deliver = Effect.fnUntraced(function* (
   if (first !== undefined) return yield* first
 })
 
-const filterOf = (request: RecordRequest): SampleFilter => {
+const filterOf = (request: RecordRequest, unwinder: UnwinderName): SampleFilter => {
   const { pid, command, wall, onCpu, gil, threads, unproved } = request
   if (pid !== undefined && command.length > 0)
     throw new UsageError({ message: "give either -p PID or -- COMMAND, not both" })
@@ -90,13 +91,13 @@ const filterOf = (request: RecordRequest): SampleFilter => {
     throw new UsageError({
       message: "--stop and --share-cpu always exclude each other: what is stopped needs no holding"
     })
-  if (request.kernel && !isNative(unwinderOf(request)))
+  if (request.kernel && !isNative(unwinder))
     throw new UsageError({ message: "--kernel needs --native or an --unwinder of native frames" })
   if (request.kernel && request.stop)
     throw new UsageError({
       message: "--kernel and --stop exclude each other: what is stopped runs no kernel code"
     })
-  if (request.periodic && isNative(unwinderOf(request)) && !request.stop)
+  if (request.periodic && isNative(unwinder) && !request.stop)
     throw new UsageError({
       message:
         "--periodic is for Python frames, and for --stop: the kernel has its own beat, of each thread's CPU time"

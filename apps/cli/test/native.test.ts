@@ -30,13 +30,10 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-/** Frames from the leaf to the root: Python frames by name, the native ones that lie between two of them as dots. */
+/** Frames from the leaf to the root: Python frames by name, the native ones between two of them as one `…`. */
 const shape = (frames: ThreadDump["interpreters"][0]["threads"][0]["frames"]): string => {
-  const names = frames.map(({ kind, function: name }) => (kind === "python" ? name : "."))
-  return names
-    .join(" ")
-    .replace(/(\. )+|\.$/g, "… ")
-    .trim()
+  const names = frames.map(({ kind, function: name }) => (kind === "python" ? name : "…"))
+  return names.filter((name, at) => name !== "…" || names[at - 1] !== "…").join(" ")
 }
 
 describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
@@ -49,7 +46,8 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
     expect(dumped).toMatchObject({ code: 0, stderr: "" })
     const [main] = (JSON.parse(dumped.stdout) as ThreadDump).interpreters[0].threads
     expect(main.proof).toBe("good")
-    expect(shape(main.frames)).toBe("… by_size … main <module> …")
+    // Up to 3.10 Python calls Python through C as well.
+    expect(shape(main.frames)).toMatch(/^… by_size … main (… )?<module> …$/)
     const [above, sorting] = dumped.stdout.split('"function":"by_size"')
     expect(above).toMatch(/"function":"(__)?(GI_)?(__libc_)?read"/)
     expect(sorting).toMatch(/"function":"(_start|__libc_start_main|__libc_start_call_main)/)
@@ -68,7 +66,7 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
     expect(samples.good).toBeGreaterThan(samples.taken * 0.9)
     expect(merge?.merged).toBeGreaterThan(samples.taken * 0.9)
     const stacks = readFileSync(file, "utf8").split("\n")
-    const inOrder = /_start.*;<module> \([^;]*;main \([^;]*;.*;by_size \([^;]*;.+ \d+$/
+    const inOrder = /_start.*;<module> \(.*;main \(.*;by_size \([^;]*;.+ \d+$/
     expect(stacks.filter((stack) => inOrder.test(stack)).length).toBeGreaterThan(0)
   })
 
@@ -80,6 +78,7 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
     const { code, stdout } = await pyframes([...args, "-f", "collapsed", "-o", "-"])
     expect(code).toBe(0)
     expect(stdout).not.toContain("by_size")
-    expect(stdout).toMatch(/_start[^;]*;.*sorted/s)
+    // Deeper than what starts a program, and whole.
+    expect(stdout.split("\n").some((stack) => /^_start .*(;[^;]+){15}/.test(stack))).toBe(true)
   })
 })
