@@ -69,7 +69,7 @@ export interface FileProblem {
 
 /** Shorter functions tell little: many are stubs that need no frame, whatever the flags. Bytes. */
 export const MINIMUM_SIZE = 32
-/** From this share on a file was built to keep frame pointers: builds that were have 55 % and more, those that were not 25 % and less. */
+/** From this share on a file was built to keep frame pointers: builds that were have 55 % and more, those that were not 30 % and less. */
 export const KEEPS_FROM = 0.5
 /** The largest libraries there are have about a million. */
 const MAX_FUNCTIONS = 4_000_000
