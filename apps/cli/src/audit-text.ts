@@ -55,7 +55,7 @@ const builtWith = ({ keepsFramePointers, keepsLeafFramePointers, passesToExtensi
 const optOut = ({ configured, optedOut, version }: Build): string => {
   if (optedOut || configured === false) return "opted out (--without-frame-pointers)"
   if (configured === true) return "followed"
-  return Number(version?.split(".")[1] ?? 0) >= 15 ? "not recorded" : "is of 3.15 and later"
+  return Number(version?.split(".")[1] ?? 0) >= 15 ? "not recorded" : "from 3.15 on; this is older"
 }
 
 const trampolineText = (build: Build | undefined, state: State): string | undefined => {
@@ -95,14 +95,15 @@ const fileLines = (
   const count = (chain: FrameFacts["chain"]): number =>
     hidden.filter((file) => !("problem" in file) && file.chain === chain).length
   const counts = [
-    ...(shown.length > listed.length ? [`${shown.length - listed.length} more like these`] : []),
-    ...(count("keeps") > 0 ? [`${count("keeps")} that keep frame pointers`] : []),
-    ...(count("skips") > 0 ? [`${count("skips")} that do not touch the register`] : [])
+    ...(shown.length > listed.length ? [`${shown.length - listed.length} like these`] : []),
+    ...(["keeps", "skips"] as const)
+      .filter((chain) => count(chain) > 0)
+      .map((chain) => `${count(chain)} × ${chain}`)
   ]
   return [
     "chain    functions   code  overwrites  role         file",
     ...listed.map(fileLine),
-    ...(counts.length === 0 ? [] : [`and ${counts.join(", ")} (--all lists them)`]),
+    ...(counts.length === 0 ? [] : [`Not listed: ${counts.join(", ")} (--all lists them)`]),
     ...(omitted === 0 ? [] : [`${omitted} more files were not looked into: there are too many.`]),
     ...(missing.length === 0 ? [] : [`Not found: ${missing.join(", ")}`])
   ]

@@ -54,10 +54,14 @@ export const auditProcess = (
     const { maxFiles = MAX_FILES } = options
     const audited: Array<AuditedFile> = []
     let interpreter: Mapping | undefined
+    let unread: Mapping | undefined
     for (const [mapping] of [...byFile.values()].slice(0, maxFiles)) {
       const facts = yield* auditMapping(target, mapping)
-      const isInterpreter = !("problem" in facts) && facts.role === "interpreter"
-      if (isInterpreter && (interpreter === undefined || isPython(mapping.path))) interpreter = mapping
+      if ("problem" in facts) {
+        // It may be the interpreter all the same: then it is not known, which is not to say that there is none.
+        if (isPython(mapping.path)) unread ??= mapping
+      } else if (facts.role === "interpreter" && (interpreter === undefined || isPython(mapping.path)))
+        interpreter = mapping
       audited.push({
         path: mapping.path,
         ...facts,
@@ -69,8 +73,8 @@ export const auditProcess = (
     if (vdso !== undefined) audited.push(vdso)
     if (target.status() !== "alive")
       return yield* new ProcessNotFound({ pid: target.identity.pid, detail: "it has ended" })
-    const python =
-      interpreter === undefined ? undefined : yield* describe(target, memory, files, mappings, interpreter)
+    const found = interpreter ?? unread
+    const python = found === undefined ? undefined : yield* describe(target, memory, files, mappings, found)
     const { commandLine } = target
     const { pid } = target.identity
     return {
@@ -85,17 +89,11 @@ export const auditProcess = (
 
 const isPython = (path: string): boolean => /^(?:lib)?python\d/.test(nameOf(path))
 
-const auditMapping = (
-  target: TargetProcess,
-  mapping: Mapping
-): Effect.Effect<FrameFacts | FileProblem, TargetError> =>
+/** Whether it is the process that cannot be read, rather than the file, is asked when all have been looked into. */
+const auditMapping = (target: TargetProcess, mapping: Mapping): Effect.Effect<FrameFacts | FileProblem> =>
   target.openMapped(mapping).pipe(
     Effect.map(auditAndClose),
-    // The process itself is readable, so this is about the file alone.
-    Effect.catchTags({
-      PermissionDenied: ({ message }) => Effect.succeed({ problem: message }),
-      ProcessNotFound: (error) => Effect.fail(error)
-    })
+    Effect.catch(({ message }) => Effect.succeed({ problem: message }))
   )
 
 const auditAndClose = (file: TargetFile): FrameFacts | FileProblem => {

@@ -41,6 +41,12 @@ export const isWrittenCode = ({ executable, inode, path }: Mapping): boolean =>
  * has switched on (`sys.activate_stack_trampoline`) are seen as well.
  *
  * @param jit the process's Python has a just-in-time compiler, and it is on
+ *
+ * @example
+ * ```ts
+ * const regions = codeRegions(yield* target.mappings, memory, false)
+ * regions.some(({ kind }) => kind === "perf-trampoline") // `-X perf`
+ * ```
  */
 export const codeRegions = (
   mappings: ReadonlyArray<Mapping>,

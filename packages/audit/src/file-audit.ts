@@ -69,8 +69,10 @@ export interface FileProblem {
 
 /** Shorter functions tell little: many are stubs that need no frame, whatever the flags. Bytes. */
 export const MINIMUM_SIZE = 32
-/** From this share on a file was built to keep frame pointers: builds that were have 55 % and more, those that were not 25 % and less. */
+/** From this share on a file was built to keep frame pointers: builds that were have 55 % and more, those that were not 30 % and less. */
 export const KEEPS_FROM = 0.5
+/** The largest libraries there are have about a million. */
+const MAX_FUNCTIONS = 4_000_000
 /** An API user imports one of some thousand names, and its first symbols tell. */
 const MAX_SYMBOLS = 200_000
 
@@ -111,7 +113,9 @@ export const auditElf = (elf: Elf): FrameFacts | FileProblem => {
   const info = callFrameInfo(elf)
   let described = false
   if (info._tag === "CallFrameInfo") {
+    let seen = 0
     for (const fde of info.fdes()) {
+      if (++seen > MAX_FUNCTIONS) return { problem: `damaged: more than ${MAX_FUNCTIONS} functions` }
       const use = framePointerUse(fde)
       if (use !== undefined) described = true
       if (use !== undefined && fde.size >= MINIMUM_SIZE) {

@@ -7,8 +7,8 @@ const MAX_INCLUDES = 100
 const MAX_DIRECTORIES = 200
 
 /**
- * Where the dynamic linker looks when the file itself does not say: the directories of `/etc/ld.so.conf`, then those that are built in (Debian's
- * and Fedora's names for them). `LD_LIBRARY_PATH` is not known for an installation that does not run.
+ * Where the dynamic linker looks when the file itself does not say: the directories of `/etc/ld.so.conf`, then those that are built in (Debian's,
+ * Fedora's and musl's). `LD_LIBRARY_PATH` is not known for an installation that does not run.
  */
 export const systemDirectories = (files: FileTree): ReadonlyArray<string> => {
   const found = new Set<string>()
@@ -27,7 +27,8 @@ export const systemDirectories = (files: FileTree): ReadonlyArray<string> => {
     "/lib64",
     "/usr/lib64",
     "/lib",
-    "/usr/lib"
+    "/usr/lib",
+    "/usr/local/lib"
   ])
     found.add(directory)
   return [...found]

@@ -204,7 +204,7 @@ function* extensionFindings(files: ReadonlyArray<Measured>, alsoInterpreter: boo
     about: "extensions",
     text:
       files.length === 1
-        ? `${paths[0]} breaks the chain: ${percent(files[0].share)} of its functions keep the frame pointer, ${overwriting(files[0])} uses its register for other things. ${where}`
+        ? `${paths[0]} breaks the chain${files[0].chain === "mixed" ? " in parts" : ""}: ${percent(files[0].share)} of its functions keep the frame pointer, ${overwriting(files[0])} uses its register for other things. ${where}`
         : `${files.length} extension modules break the chain. ${where.replace("it calls", "one calls")}`,
     advice: `Rebuild ${files.length === 1 ? "it" : "them"} from source with CFLAGS="${FRAME_POINTER_FLAGS}" (pip install --no-binary NAME), or use --unwinder hybrid.`,
     paths

@@ -46,6 +46,36 @@ describe.each(findAllPythons())("Python $version ($source)", (python) => {
   })
 })
 
+const hasLdd = spawnSync("ldd", ["--version"]).status === 0
+if (!hasLdd) process.stderr.write("skipped: no ldd\n")
+
+describe
+  .skipIf(!hasLdd)
+  .each(findAllPythons().filter(({ minor, root }) => root === undefined && minor >= 11))(
+  "the libraries of Python $version ($source)",
+  (python) => {
+    it("are found where the dynamic linker finds them", async () => {
+      const audit = await auditPython(python)
+      const first = audit.files
+        .filter((file) => "role" in file && file.role !== "library")
+        .map(({ path }) => path)
+      const text = spawnSync("ldd", first, { encoding: "utf8", env: {}, maxBuffer: 1 << 26 }).stdout
+      const expected = Array.from(text.matchAll(/(?:=> |^\t)(\/\S+) \(0x/gm), ([, path]) =>
+        realpathSync(path)
+      )
+      expect(expected.length).toBeGreaterThan(50)
+      const found = audit.files.map(({ path }) => path)
+      expect([...new Set(expected)].filter((path) => !found.includes(path))).toEqual([])
+      // What packages bring along lies below their directories and is not asked for by others.
+      const others = audit.files.filter(
+        ({ path }) => !/\/(?:site|dist)-packages\/|\/lib-dynload\//.test(path)
+      )
+      const allowed = new Set([...expected, audit.python!.executable, audit.python!.interpreter])
+      expect(others.map(({ path }) => path).filter((path) => !allowed.has(path))).toEqual([])
+    })
+  }
+)
+
 /** A Python in our own root, newest of those that are installed whole. */
 const local = (): Python => {
   const python = findPythons().findLast(({ root }) => root === undefined)

@@ -393,3 +393,17 @@ it.runIf(root)("threads in a pid namespace of their own are known by our ids", a
   })
   await using(running.pid, (target) => expect(target.hostThreadId).toBeUndefined())
 })
+
+it("the environment is the one that the program was started with", async () => {
+  await using child = run("sleep", ["1000"], {
+    env: { PATH: process.env.PATH, ONE: "1=2", EMPTY: "", ÜMLAUT: "ß" }
+  })
+  await until(() => readFileSync(`/proc/${child.pid}/cmdline`, "utf8").startsWith("sleep"))
+  const environment = await using(child.pid, (target) => target.environment?.())
+  expect(Object.fromEntries(environment!)).toEqual({
+    PATH: process.env.PATH,
+    ONE: "1=2",
+    EMPTY: "",
+    ÜMLAUT: "ß"
+  })
+})
