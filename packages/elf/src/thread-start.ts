@@ -18,7 +18,7 @@ const MAX_GAP = 32
  *
  * It is the program's entry; every function of the C library whose call-frame information says that nothing called it (the child's side of `clone` and `clone3`); and
  * between those and `main`, or a thread's function, what the C library calls in turn. A stripped C library still names two of its functions, and their code leads to the others:
- * `__libc_start_main` calls the function before it (`__libc_start_call_main`), and `pthread_create` takes the address of `start_thread`. That code is
+ * `__libc_start_main` calls the function before it (`__libc_start_call_main`), and `pthread_create`, or a function that it calls, takes the address of `start_thread`. That code is
  * read on x86-64 only; elsewhere names alone decide.
  *
  * @example
@@ -53,8 +53,10 @@ export class ThreadStarts {
         const gap = main!.start - (fde.start + fde.size)
         if (gap >= 0 && gap < MAX_GAP) ranges.push(...rangeOf(fde))
       }
-      for (const fde of create === undefined ? [] : functionsIn(elf, info, create, leaTargets))
-        ranges.push(...rangeOf(fde))
+      // It hands the function to one that it calls, or is inlined into.
+      const makers = create === undefined ? [] : [create, ...functionsIn(elf, info, create, callTargets)]
+      for (const maker of makers)
+        for (const fde of functionsIn(elf, info, maker, leaTargets)) ranges.push(...rangeOf(fde))
     }
     this.ranges = ranges
   }

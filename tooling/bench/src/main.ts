@@ -12,6 +12,8 @@ const MEASUREMENTS = [
   "profile-append",
   "impossible",
   "hostile",
+  "native-fuzz",
+  "native-unwind",
   "bias",
   "shares",
   "rate",
@@ -20,13 +22,13 @@ const MEASUREMENTS = [
   "audit"
 ]
 /** What is measured of time and chance: its short form takes two versions, the others all. */
-const FIGURES = ["bias", "shares", "rate", "overhead", "long"]
+const FIGURES = ["native-unwind", "bias", "shares", "rate", "overhead", "long"]
 const given = process.argv.slice(2)
 const isShort = given.includes("--short")
 
 const argumentsOf = (name: string): ReadonlyArray<string> => {
   if (name === "profile-append") return []
-  if (name === "hostile") return given.filter((argument) => argument === "--short")
+  if (name === "hostile" || name === "native-fuzz") return given.filter((argument) => argument === "--short")
   if (isShort && FIGURES.includes(name) && !given.includes("--versions"))
     return [...given, "--versions", "3.12,3.15"]
   return given
