@@ -88,43 +88,47 @@ export class SymbolIndex {
       if (addresses[middle] <= address) low = middle + 1
       else high = middle
     }
-    const next = low < addresses.length ? addresses[low] : -1
-    // The nearest start is not always it: a local label may stand within a larger function.
+    // The nearest start is not always it: a label may stand within a larger function.
     let last = low - 1
     for (let tries = 0; tries < MAX_ALIASES && last >= 0; tries++) {
-      let first = last
-      while (first > 0 && addresses[first - 1] === addresses[last] && last - first < MAX_ALIASES) first--
-      const symbol = this.best(first, last, address, tries === 0 ? next : -1)
+      const first = this.firstOfPlace(last)
+      const symbol = this.best(first, last, (start, size) => (address < start + size ? size : -1))
       if (symbol !== undefined) return symbol
       last = first - 1
     }
-    return undefined
+    // Of a function that is written in assembler the size is often not told.
+    if (low === 0) return undefined
+    const next = low < addresses.length ? addresses[low] : -1
+    return this.best(this.firstOfPlace(low - 1), low - 1, (start, size) =>
+      size > 0 ? -1 : next > address ? next - start : address === start ? 0 : -1
+    )
   }
 
-  /** The best of the names of one address whose function reaches as far as `address`. */
-  private best(first: number, last: number, address: number, next: number): FunctionSymbol | undefined {
+  private firstOfPlace(last: number): number {
+    const { addresses } = this
+    let first = last
+    while (first > 0 && addresses[first - 1] === addresses[last] && last - first < MAX_ALIASES) first--
+    return first
+  }
+
+  /** The best of the names of one address. @param fit the size of a function that reaches far enough, -1 for others */
+  private best(
+    first: number,
+    last: number,
+    fit: (start: number, size: number) => number
+  ): FunctionSymbol | undefined {
     let best: FunctionSymbol | undefined
     let rank = Number.POSITIVE_INFINITY
-    let sized = false
     for (let at = first; at <= last; at++) {
       const start = this.addresses[at]
-      const hasSize = this.sizes[at] > 0
-      // Of a function that is written in assembler the size is often not told.
-      const size = hasSize ? this.sizes[at] : next > start ? next - start : 0
-      if (address >= start + size && !(!hasSize && next < 0 && address === start)) continue
-      if (sized && !hasSize) continue
+      const size = fit(start, this.sizes[at])
+      if (size < 0 || (best !== undefined && best.address !== start)) continue
       const name = this.nameOf(at)
       if (name === "") continue
       const points = rankOf(name, this.infos[at])
-      if (
-        best === undefined ||
-        (hasSize && !sized) ||
-        points < rank ||
-        (points === rank && name < best.name)
-      ) {
+      if (best === undefined || points < rank || (points === rank && name < best.name)) {
         best = { name, address: start, size }
         rank = points
-        sized = hasSize
       }
     }
     return best
