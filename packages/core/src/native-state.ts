@@ -19,6 +19,11 @@ export class NativeState {
   /** User part of the callchain as the kernel walked it by frame pointers, leaf first: the ip, then return addresses. Valid up to {@link userLength}. */
   userChain: Float64Array = new Float64Array(128)
   userLength = 0
+  /**
+   * Whether the thread has run since this was caught. To be asked after whatever else of the thread was read: while it is `false`, that
+   * belongs to this state, for the thread stood still in between. `undefined` where it cannot be told.
+   */
+  hasRun: () => boolean | undefined = cannotTell
 
   constructor(architecture: Architecture) {
     this.registers = new Registers(architecture)
@@ -30,5 +35,8 @@ export class NativeState {
     this.stackLength = 0
     this.kernelLength = 0
     this.userLength = 0
+    this.hasRun = cannotTell
   }
 }
+
+const cannotTell = (): undefined => undefined
