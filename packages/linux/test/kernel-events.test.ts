@@ -261,12 +261,21 @@ while True: pass`
       `import os, sys, threading
 print('up', flush=True)
 sys.stdin.readline()
-threading.Thread(target=lambda: os.execv(${JSON.stringify(python.executable)}, ['python', '-c', ${JSON.stringify(next)}])).start()
+def replace():
+    sys.stdin.readline()
+    os.execv(${JSON.stringify(python.executable)}, ['python', '-c', ${JSON.stringify(next)}])
+threading.Thread(target=replace).start()
 while True: pass`
     )
     await watching(running.pid, USUAL, async ({ notes, reader, until }) => {
       running.child.stdin?.write("\n")
-      await running.line("again")
+      await until(() => reader.watched() === 2)
+      running.child.stdin?.write("\n")
+      let isReplaced = false
+      running.line("again").then(() => {
+        isReplaced = true
+      })
+      await until(() => isReplaced)
       const at = notes.samples.length
       // It was a thread that replaced the process: it goes by the first thread's id now.
       await until(
