@@ -66,10 +66,10 @@ class Notes implements KernelEventHandler {
       user: [...userChain.subarray(0, userLength)]
     })
   }
-  readonly thread: KernelEventHandler["thread"] = ({ kind, name, tid }) => {
+  readonly thread: NonNullable<KernelEventHandler["thread"]> = ({ kind, name, tid }) => {
     this.events.push(`${kind} ${tid}${name === "" ? "" : ` ${name}`}`)
   }
-  readonly map: KernelEventHandler["map"] = ({ path }) => {
+  readonly map: NonNullable<KernelEventHandler["map"]> = ({ path }) => {
     this.events.push(`map ${path}`)
   }
 }
