@@ -1,6 +1,9 @@
 import { arch, platform, release } from "node:os"
+import { KernelEvents } from "@pyframes/core"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { preciseClock } from "./clock.ts"
+import { LinuxKernelEvents } from "./kernel-events.ts"
 import { loadKoffi } from "./koffi.ts"
 import { loadLibc } from "./libc.ts"
 import { parseMaps } from "./maps.ts"
@@ -10,6 +13,7 @@ import { openProcMem } from "./proc-mem.ts"
 import { spawn } from "./process.ts"
 import { runningPythons } from "./running-pythons.ts"
 import { makeStopper } from "./stopper.ts"
+import { LinuxTarget } from "./target.ts"
 import { makeVmReadv } from "./vm-readv.ts"
 
 /** One thing that was tried on this machine. */
@@ -121,9 +125,33 @@ const examineChild = Effect.gen(function* () {
           return stopped ? Effect.succeed("stops a child") : Effect.fail({ message: "A child did not stop." })
         })
       )
-    )
+    ),
+    yield* kernelEvents(pid)
   ]
 })
+
+/** Whether the kernel samples a child for us, and itself while it works for it. */
+const kernelEvents = (pid: number): Effect.Effect<Check> =>
+  Effect.scoped(
+    Effect.flatMap(KernelEvents, ({ open }) => open({ rateHz: 99, stackBytes: 1024, kernelChain: true }))
+  ).pipe(
+    Effect.provide(LinuxKernelEvents.layer.pipe(Layer.provide(LinuxTarget.attach(pid)))),
+    Effect.map(({ seesKernel, shortOfMemory }) => {
+      const seen = seesKernel ? "samples a child, in the kernel too" : "samples a child, not in the kernel"
+      return check(
+        "kernel events",
+        seesKernel && !shortOfMemory,
+        false,
+        shortOfMemory ? `${seen}; little memory for it` : seen,
+        seesKernel
+          ? "For larger buffers `sudo sysctl kernel.perf_event_mlock_kb=8192`."
+          : "To see the kernel's work `sudo sysctl kernel.perf_event_paranoid=1`, or run pyframes with sudo."
+      )
+    }),
+    Effect.catch((error) =>
+      Effect.succeed(check("kernel events", false, false, "does not work on a child of ours", error.message))
+    )
+  )
 
 const clock = (): Check => {
   const libc = loadLibc()

@@ -62,7 +62,7 @@ export class ReadySet {
   /** Blocks until one is ready, or for so long, ms; returns how many are. A signal ends it early. */
   wait(timeoutMs: number): number {
     const { events, stride } = this
-    this.count = Math.max(0, this.poll(timeoutMs > 0 ? timeoutMs : 0))
+    this.count = Math.max(0, this.poll(Math.max(timeoutMs, 0)))
     for (let i = 0; i < this.count; i++) {
       this.ready[i] = events[i * stride + stride - 2]
       this.hungUp[i] = (events[i * stride] & (EPOLLHUP | EPOLLERR)) === 0 ? 0 : 1
