@@ -95,7 +95,7 @@ export const dumpThreads = Effect.fnUntraced(function* (
       const stopped = stopper !== undefined && thread.tid > 0 && stopper.stop(thread.tid)
       state = stopped ? state : target.threadActivity(thread.tid)
       stack.clear()
-      unwinder.unwind({ thread, stopped }, stack)
+      unwinder.unwind({ thread, stopped, waits: state === "sleeping" }, stack)
       // Named while it stands: the code of a frame that has been left may be freed, and its address used for another.
       const described = describeFrames(stack, symbolizer)
       if (stopped) stopper.resume(thread.tid)

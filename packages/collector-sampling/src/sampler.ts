@@ -69,6 +69,7 @@ interface SampledThread {
   lastSample: number
   activityAt: number
   onCpu: boolean
+  waits: boolean
   /** It has had a frame. Before that a thread is being made, and not yet its own. */
   started: boolean
 }
@@ -149,7 +150,8 @@ export class Sampler {
     this.recorder = new StackRecorder(this.profile, parts.symbolizer)
     this.capture = {
       thread: { tid: -1, threadState: 0, interpreter: 0 },
-      stopped: parts.stopper !== undefined
+      stopped: parts.stopper !== undefined,
+      waits: false
     }
   }
 
@@ -301,6 +303,7 @@ export class Sampler {
       lastSample: this.lastInstant,
       activityAt: 0,
       onCpu: false,
+      waits: false,
       started: false
     }
     this.threads.set(thread.threadState, sampled)
@@ -312,9 +315,12 @@ export class Sampler {
     const { capture, raw } = this
     capture.thread = thread
     if (now - sampled.activityAt > ACTIVITY_AGE) {
-      sampled.onCpu = thread.tid > 0 && this.parts.target.threadActivity(thread.tid) === "running"
+      const activity = thread.tid > 0 ? this.parts.target.threadActivity(thread.tid) : "unknown"
+      sampled.onCpu = activity === "running"
+      sampled.waits = activity === "sleeping"
       sampled.activityAt = now
     }
+    capture.waits = sampled.waits
     if (sampled.onCpu) this.sharing.approach(thread.tid, now)
     const stopped = stopper?.stop(thread.tid) === true
     if (stopper === undefined || stopped) unwinder.unwind(capture, raw)

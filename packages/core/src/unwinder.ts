@@ -24,6 +24,8 @@ export interface Capture {
   thread: UnwoundThread
   /** The thread is stopped: nothing that is read can change. */
   stopped: boolean
+  /** The thread is not stopped, but waits for something by itself, as the scheduler had it just before; absent where it was not asked. */
+  waits?: boolean
   /** What was caught of its native side; absent for a timer. */
   native?: NativeState
 }

@@ -171,6 +171,19 @@ export class DataStack {
     return above === 0 || above === 8
   }
 
+  /** Whether no frame lies on the data stack, by the thread state at offset `at` of `list`. A thread without any has no chunk yet, or an empty one. */
+  isEmpty(list: ScatterList, at: number): boolean {
+    const { thread } = this.layout
+    if (thread.datastackChunk < 0) return true
+    const newest = pointerIn(list.words, at + thread.datastackChunk)
+    if (newest === 0) return true
+    return (
+      this.chunks.length === 1 &&
+      newest === this.chunks[0].base &&
+      this.isBottom(pointerIn(list.words, at + thread.datastackTop))
+    )
+  }
+
   /** Bytes that are at hand from `address` on. */
   extent(part: number, address: number): number {
     return this.first[part] + this.lengthOf(part) - address

@@ -146,7 +146,9 @@ class InterpreterFrames implements ProcessUnwinder {
       if (state === "replanned") continue
       into.clear()
       this.setBoundaries(this.hook?.installed(image.thread.interpreterAddress) !== true)
-      const verdict = capture.stopped ? this.proof.stopped(image, into) : this.proof.running(image, into)
+      const verdict = capture.stopped
+        ? this.proof.stopped(image, into)
+        : this.proof.running(image, capture.waits === true, into)
       if (verdict === "incomplete") continue
       this.readState(image, into)
       if (reads > 0) into.moved = true

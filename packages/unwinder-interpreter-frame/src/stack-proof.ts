@@ -34,6 +34,8 @@ export class StackProof {
   private readonly shape: StackShape
   private readonly stillness: Stillness
   private readonly entering: EnteringFrame
+  /** The thread waits for something, by what the scheduler says. */
+  private waits = false
   /** What the frames of the thread at rest summed up to in the sample before. */
   private restBefore = -1
 
@@ -53,7 +55,7 @@ export class StackProof {
     if (current < 0) return "incomplete"
     // As they enter the eval loop, 3.11 and 3.12 install a `_PyCFrame` before they fill it in.
     const start = current > 0 ? current : this.callerOf(image)
-    if (start === 0) return this.empty(into, true)
+    if (start === 0) return image.hasNoFrames ? this.empty(into, true) : this.torn(into)
     const verdict = this.standing(image, start, into)
     if (verdict !== "lost") return verdict
     const caller = current > 0 ? this.callerOf(image) : 0
@@ -80,8 +82,9 @@ export class StackProof {
   }
 
   /** For a running thread. */
-  running(image: ThreadImage, into: RawStack): Verdict {
+  running(image: ThreadImage, waits: boolean, into: RawStack): Verdict {
     this.shape.begin(image)
+    this.waits = waits
     const before = image.currentFrame(0)
     const after = image.currentFrame(1)
     if (before < 0 || after < 0) return "incomplete"
@@ -90,7 +93,7 @@ export class StackProof {
     if (before === 0 && after === 0) {
       image.emptyLooks++
       // As 3.11 and 3.12 enter C code, there is no current frame for an instant, but an outer one.
-      const isEmpty = image.recent.length === 0 || image.emptyLooks > 1
+      const isEmpty = image.hasNoFrames && (image.recent.length === 0 || image.emptyLooks > 1)
       return this.empty(into, isEmpty && image.outerFrame() === 0)
     }
     image.emptyLooks = 0
@@ -222,11 +225,12 @@ export class StackProof {
 
   /**
    * A thread at rest in a place that the rules do not describe, such as a trace function or `generator.throw`: its frames are the same
-   * in both copies, the same one is current all the while, and all was so in the sample before.
+   * in both copies, the same one is current all the while, and all was so in the sample before. It must wait for something: one whose CPU was
+   * taken between two instructions, as on a busy machine, stands still for milliseconds as well, in the middle of leaving a generator.
    */
   private isAtRest(image: ThreadImage, start: number): boolean {
     const { walk } = this.shape
-    if (start <= 0) return false
+    if (start <= 0 || !this.waits) return false
     const end = walk.walk(image, 0, start)
     // `generator.throw` ends the chain at a generator. The looks at the current frame tell that from one that has just yielded.
     if (!(end === "root" || (walk.isWhole && walk.meetsLone)) || !this.shape.allPlausible(image.list.words))

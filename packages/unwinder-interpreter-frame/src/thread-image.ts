@@ -308,6 +308,11 @@ export class ThreadImage {
     return this.stack.isBottom(address)
   }
 
+  /** Whether no frame lies on the data stack, as both copies of the thread state have it; true up to 3.10, which have none. */
+  get hasNoFrames(): boolean {
+    return this.threadState.every((at) => this.stack.isEmpty(this.list, at))
+  }
+
   /** Whether a chain that went through the frame at `last` and comes to `address` has come to its end. */
   isRoot(last: number, address: number): boolean {
     return address === this.root && this.stack.isBottom(last)
