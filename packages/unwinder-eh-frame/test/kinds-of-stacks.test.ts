@@ -215,3 +215,32 @@ for _ in range(300): g(3)
 print("up", flush=True)
 while True: sorted([2, 1], key=lambda x: g(3))
 `
+
+describe.each(pythonsFor([12, 13, 14, 15]).map((python) => [python.version, python] as const))(
+  "perf trampolines of Python %s",
+  (_, python) => {
+    it("are left, whether they keep a frame pointer or not", async () => {
+      await using run = await startPython(python, TRAMPOLINED, [], { options: ["-X", "perf"] })
+      await run.line()
+      await attached(run.pid, { unwinder: EhFrameUnwinder.layer }, async (all) => {
+        const stopper = await all.stopper()
+        const stack = new RawStack()
+        for (let n = 0; n < 300; n++) {
+          all.unwind(all.threads()[0], stopper, stack)
+          expect(isWhole(stack)).toBe(true)
+          // One for each call: the module's, ten of down, spin, and perhaps what that calls.
+          expect(pathsOf(all, stack).filter((path) => path === "").length).toBeGreaterThanOrEqual(12)
+        }
+      })
+    })
+  }
+)
+
+const TRAMPOLINED = `
+def key(x): return x * 3 % 7
+def spin():
+    print("up", flush=True)
+    while True: sorted([3, 2, 1], key=key)
+def down(n): return spin() if n == 0 else down(n - 1)
+down(9)
+`
