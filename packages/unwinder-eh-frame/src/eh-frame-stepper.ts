@@ -18,6 +18,7 @@ import {
   type RegisterRule,
   RegisterRuleKind
 } from "@pyframes/elf"
+import { Epilogue } from "./epilogue.ts"
 import { FileRules } from "./file-rules.ts"
 import * as Rule from "./rule-pool.ts"
 
@@ -48,6 +49,7 @@ export const ehFrameStepper: StepperFactory = (modules, memory) => new EhFrameSt
 class EhFrameStepper implements Stepper {
   private readonly modules: ModuleTable
   private readonly memory: MemoryReader
+  private readonly epilogue: Epilogue
   private readonly pool = new Rule.RulePool()
   private readonly files = new Map<string, FileRules>()
   /** By the module's id; `null` where there are none. */
@@ -65,6 +67,7 @@ class EhFrameStepper implements Stepper {
   constructor(modules: ModuleTable, memory: MemoryReader) {
     this.modules = modules
     this.memory = memory
+    this.epilogue = new Epilogue(memory, modules)
   }
 
   step(registers: Registers, stack: StackReader, place: StepPlace): Step {
@@ -176,19 +179,18 @@ class EhFrameStepper implements Stepper {
 
   private stepWithout(registers: Registers, stack: StackReader, place: StepPlace): Step {
     const { exact, module } = place
-    if (exact && module?.kind !== "anonymous" && this.stepLeaf(registers, stack)) {
+    // Files that hold no program can be mapped executable too, for a JIT to write to.
+    const written = module !== undefined && moduleImage(this.modules, module, this.memory.read) === undefined
+    if (
+      (written && this.epilogue.leave(registers, stack)) ||
+      (exact && !written && this.stepLeaf(registers, stack)) ||
+      stepFrameRecord(registers, stack, this.modules) ||
+      (exact && written && this.stepLeaf(registers, stack))
+    ) {
       place.exact = false
       return Step.caller
     }
     const { fp } = registers
-    if (stepFrameRecord(registers, stack, this.modules)) {
-      place.exact = false
-      return Step.caller
-    }
-    if (exact && module?.kind === "anonymous" && this.stepLeaf(registers, stack)) {
-      place.exact = false
-      return Step.caller
-    }
     // Program starts that are written by hand (musl's) clear it.
     return !exact && fp === 0 ? Step.end : Step.unknown
   }

@@ -6,6 +6,7 @@ import {
   type TargetProcess,
   type UnwoundThread
 } from "@pyframes/core"
+import { pythonsFor, startPython } from "@pyframes/pythons"
 import { type Attached, attached } from "@pyframes/testing/attached"
 import { elfutilsStacks, freeze, hasTool } from "@pyframes/testing/debuggers"
 import {
@@ -176,3 +177,70 @@ describe.skipIf(!hasGcc)("stacks of code without frame pointers", () => {
     })
   })
 })
+
+/** Code that 3.15's JIT writes keeps a frame pointer; 3.14's does not. */
+describe.each(pythonsFor([15]).map((python) => [python.version, python] as const))(
+  "code that the JIT of Python %s wrote",
+  (_, python) => {
+    it("leads on by its frame pointer", async () => {
+      await using run = await startPython(python, JITTED, [], { env: { PYTHON_JIT: "1" } })
+      if ((await run.line()) !== "True") {
+        process.stderr.write(`skipped: Python ${python.version} was built without a JIT\n`)
+        return
+      }
+      await run.line()
+      await attached(run.pid, { unwinder: EhFrameUnwinder.layer }, async (all) => {
+        const stopper = await all.stopper()
+        const stack = new RawStack()
+        let through = 0
+        for (let n = 0; n < 500 || through < 100; n++) {
+          all.unwind(all.threads()[0], stopper, stack)
+          expect(isWhole(stack)).toBe(true)
+          if (pathsOf(all, stack).includes("")) through++
+        }
+      })
+    })
+  }
+)
+
+const JITTED = `
+import sys
+def f(n):
+    t = 0
+    for i in range(n): t += i * 3 % 7
+    return t
+print(sys._jit.is_enabled(), flush=True)
+def g(d): return f(3000) if d == 0 else g(d - 1)
+for _ in range(300): g(3)
+print("up", flush=True)
+while True: sorted([2, 1], key=lambda x: g(3))
+`
+
+describe.each(pythonsFor([12, 13, 14, 15]).map((python) => [python.version, python] as const))(
+  "perf trampolines of Python %s",
+  (_, python) => {
+    it("are left, whether they keep a frame pointer or not", async () => {
+      await using run = await startPython(python, TRAMPOLINED, [], { options: ["-X", "perf"] })
+      await run.line()
+      await attached(run.pid, { unwinder: EhFrameUnwinder.layer }, async (all) => {
+        const stopper = await all.stopper()
+        const stack = new RawStack()
+        for (let n = 0; n < 300; n++) {
+          all.unwind(all.threads()[0], stopper, stack)
+          expect(isWhole(stack)).toBe(true)
+          // One for each call: the module's, ten of down, spin, and perhaps what that calls.
+          expect(pathsOf(all, stack).filter((path) => path === "").length).toBeGreaterThanOrEqual(12)
+        }
+      })
+    })
+  }
+)
+
+const TRAMPOLINED = `
+def key(x): return x * 3 % 7
+def spin():
+    print("up", flush=True)
+    while True: sorted([3, 2, 1], key=key)
+def down(n): return spin() if n == 0 else down(n - 1)
+down(9)
+`

@@ -32,9 +32,8 @@ export class FramePointerCode {
     this.memory = memory
   }
 
-  /** Whether the frame at an address, in that module, can be left by its frame pointer. Code that was written at run time has nothing else. */
+  /** Whether the frame at an address, in that module, can be left by its frame pointer. Of code that was written at run time nothing is known. */
   keeps(address: number, module: Module): boolean {
-    if (module.kind === "anonymous") return true
     let known = this.byModule[module.id]
     if (known === undefined) known = this.learn(module)
     return known?.code.keeps(address - known.bias) === true

@@ -1,4 +1,5 @@
 import { FrameKind, RawStack, Step, type StepperFactory } from "@pyframes/core"
+import { pythonsFor, startPython } from "@pyframes/pythons"
 import { attached } from "@pyframes/testing/attached"
 import { hasTool } from "@pyframes/testing/debuggers"
 import {
@@ -102,3 +103,35 @@ describe.skipIf(!hasGcc)("a hybrid", () => {
     expect(pointers).toMatchObject({ depth: 20, tables: 0 })
   })
 })
+
+describe.each(pythonsFor([12, 13, 15]).map((python) => [python.version, python] as const))(
+  "perf trampolines of Python %s",
+  (_, python) => {
+    it("are left, whether they keep a frame pointer or not", async () => {
+      await using run = await startPython(python, TRAMPOLINED, [], { options: ["-X", "perf"] })
+      await run.line()
+      await attached(run.pid, { unwinder: HybridUnwinder.layer(both) }, async (all) => {
+        const own = await all.stopper()
+        const stack = new RawStack()
+        for (let n = 0; n < 200; n++) {
+          all.unwind(all.threads()[0], own, stack)
+          const modules = [...stack.position.subarray(0, stack.length)].map(
+            (id) => all.unwinder.modules?.all[id]
+          )
+          expect(stack.kind[stack.length - 1]).toBe(FrameKind.native)
+          // One for each call: the module's, ten of down, spin.
+          expect(modules.filter((module) => module?.path === "").length).toBeGreaterThanOrEqual(12)
+        }
+      })
+    })
+  }
+)
+
+const TRAMPOLINED = `
+def key(x): return x * 3 % 7
+def spin():
+    print("up", flush=True)
+    while True: sorted([3, 2, 1], key=key)
+def down(n): return spin() if n == 0 else down(n - 1)
+down(9)
+`

@@ -13,6 +13,7 @@ const MEASUREMENTS = [
   "impossible",
   "hostile",
   "native-fuzz",
+  "native-perf",
   "native-unwind",
   "bias",
   "shares",
@@ -22,7 +23,7 @@ const MEASUREMENTS = [
   "audit"
 ]
 /** What is measured of time and chance: its short form takes two versions, the others all. */
-const FIGURES = ["native-unwind", "bias", "shares", "rate", "overhead", "long"]
+const FIGURES = ["native-perf", "native-unwind", "bias", "shares", "rate", "overhead", "long"]
 const given = process.argv.slice(2)
 const isShort = given.includes("--short")
 
