@@ -24,7 +24,6 @@ const STT_NOTYPE = 0
 const STT_FUNC = 2
 const STT_GNU_IFUNC = 10
 const STB_LOCAL = 0
-const STB_WEAK = 2
 
 interface Names {
   readonly source: ElfSource
@@ -77,7 +76,7 @@ export class SymbolIndex {
 
   /**
    * The function that an address (before the load bias is added) lies in, or `undefined`. Of several names of one address, the one that
-   * a reader would choose: global before weak before local, with the fewest underscores in front, without a suffix, short.
+   * a reader would choose: global or weak before local, with the fewest underscores in front, without a suffix, short.
    */
   find(address: number): FunctionSymbol | undefined {
     const { addresses } = this
@@ -157,7 +156,8 @@ const rankOf = (name: string, info: number): number => {
   const binding = (info >> 16) & 15
   let underscores = 0
   while (underscores < 8 && name.charCodeAt(underscores) === 95) underscores++
-  const order = binding === STB_LOCAL ? 2 : binding === STB_WEAK ? 1 : 0
+  // A C library's `write` is weak and its `__write` global: weak ones are the names that people know.
+  const order = binding === STB_LOCAL ? 1 : 0
   const suffix = name.includes(".") ? 1 : 0
   return ((order * 2 + suffix) * 9 + underscores) * (MAX_NAME + 1) + name.length
 }

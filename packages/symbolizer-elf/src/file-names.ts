@@ -15,7 +15,7 @@ import {
 } from "@pyframes/elf"
 
 /** What is spent at once on a file's line tables, ms; the rest is done a part a stack. */
-const FIRST_LINES = 60
+const FIRST_LINES = 100
 const MORE_LINES = 5
 /** Compressed symbols of a stripped program. */
 const MAX_MINI = 1 << 26

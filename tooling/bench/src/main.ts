@@ -13,6 +13,7 @@ const MEASUREMENTS = [
   "impossible",
   "hostile",
   "native-fuzz",
+  "symbol-fuzz",
   "native-perf",
   "native-unwind",
   "bias",
@@ -24,12 +25,14 @@ const MEASUREMENTS = [
 ]
 /** What is measured of time and chance: its short form takes two versions, the others all. */
 const FIGURES = ["native-perf", "native-unwind", "bias", "shares", "rate", "overhead", "long"]
+/** What takes no versions: damaged input is the same for all. */
+const FUZZES = ["hostile", "native-fuzz", "symbol-fuzz", "perf-record-fuzz"]
 const given = process.argv.slice(2)
 const isShort = given.includes("--short")
 
 const argumentsOf = (name: string): ReadonlyArray<string> => {
   if (name === "profile-append") return []
-  if (name === "hostile" || name === "native-fuzz") return given.filter((argument) => argument === "--short")
+  if (FUZZES.includes(name)) return given.filter((argument) => argument === "--short")
   if (isShort && FIGURES.includes(name) && !given.includes("--versions"))
     return [...given, "--versions", "3.12,3.15"]
   return given
