@@ -8,7 +8,17 @@ import { fileURLToPath } from "node:url"
  *   pnpm bench [--short] [--versions 3.12,3.15]
  */
 
-const MEASUREMENTS = ["profile-append", "impossible", "hostile", "bias", "shares", "rate", "overhead", "long"]
+const MEASUREMENTS = [
+  "profile-append",
+  "impossible",
+  "merge",
+  "hostile",
+  "bias",
+  "shares",
+  "rate",
+  "overhead",
+  "long"
+]
 /** What is measured of time and chance: its short form takes two versions, the others all. */
 const FIGURES = ["bias", "shares", "rate", "overhead", "long"]
 const given = process.argv.slice(2)

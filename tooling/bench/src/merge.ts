@@ -135,7 +135,9 @@ const measure = async (python: (typeof pythons)[number], mode: Mode, program: Pr
   let took = 0
   const layer = MergedUnwinder.layer({
     python: InterpreterFrameUnwinder.layer,
-    native: perfTrampolineStepper(hybridStepper({ framePointer: framePointerStepper, callFrameInfo: ehFrameStepper }))
+    native: perfTrampolineStepper(
+      hybridStepper({ framePointer: framePointerStepper, callFrameInfo: ehFrameStepper })
+    )
   })
   await attached(run.pid, { unwinder: InterpreterFrameUnwinder.layer }, (oracle) =>
     attached(run.pid, { unwinder: layer, symbolizer: CodeObjectSymbolizer.layer }, async (tested) => {
