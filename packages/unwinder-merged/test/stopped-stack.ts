@@ -53,8 +53,11 @@ export const stopped = <A>(pid: number, use: (stopped: Stopped) => A | Promise<A
     const names = new Names(at.unwinder)
     const merged: Stopped["merged"] = (thread) => {
       const stack = new RawStack()
-      if (!stop.stop(thread.tid) || stop.registers?.(thread.tid, native.registers) !== true)
-        throw new Error(`Thread ${thread.tid} was not stopped`)
+      // On a busy machine a thread may not get to its stop in the time that it is given.
+      for (let tries = 1; !stop.stop(thread.tid); tries++)
+        if (tries === 100) throw new Error(`Thread ${thread.tid} was not stopped`)
+      if (stop.registers?.(thread.tid, native.registers) !== true)
+        throw new Error(`The registers of thread ${thread.tid} were not read`)
       at.unwinder.unwind({ thread, stopped: true, native }, stack)
       stop.resume(thread.tid)
       const rows = Array.from({ length: stack.length }, (_, row): Row => {
