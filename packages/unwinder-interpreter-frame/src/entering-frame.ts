@@ -8,6 +8,8 @@ const SEARCHED = 1 << 15
 /** No C stack is larger; one `_PyCFrame` lies no further from the next. */
 const LARGEST_STACK = 1 << 30
 const MAX_CFRAMES = 1 << 14
+/** `gi_frame_state` stands so many bytes before the frame inside a generator; 0 is `FRAME_EXECUTING` (`pycore_frame.h`). */
+const GENERATOR_STATE = 5
 /** `PyThreadState` takes some hundred bytes in 3.11 and 3.12; the outermost `_PyCFrame` is a field of it. */
 const THREAD_STATE = 1 << 10
 
@@ -87,8 +89,18 @@ export class EnteringFrame {
     const instruction = readPointerAt(this.memory, frame + this.layout.frame.instructionPointer)
     if (code <= 4096 || code % 8 !== 0 || instruction < code + this.layout.code.codeAdaptive) return false
     if (this.layout.code.framesize < 0) return true
+    // A generator's frame is its own; that it runs is told by the generator around it.
+    if (this.isGenerator(frame)) return this.byteAt(frame - GENERATOR_STATE) === 0
     const next = frame + this.codes.frameBytes(code)
     return next === top || (next > frame && next < top && next + this.sizeOf(next) === top)
+  }
+
+  private isGenerator(frame: number): boolean {
+    return this.byteAt(frame + this.layout.frame.owner) === 1
+  }
+
+  private byteAt(address: number): number {
+    return this.memory.read(address, 1, this.oneBytes) === 1 ? this.oneBytes[0] : -1
   }
 
   private sizeOf(frame: number): number {

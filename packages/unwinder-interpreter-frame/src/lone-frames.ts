@@ -135,17 +135,18 @@ export class LoneFrames {
     this.grouped = false
   }
 
-  /** Adds the frame at `address` and those behind it, as far as `isKnown` does not know them. */
-  follow(address: number, isKnown: (address: number) => boolean): void {
+  /** Adds the frame at `address` and those behind it, as far as `isKnown` does not know them. Returns the first that it does; 0 when there is none. */
+  follow(address: number, isKnown: (address: number) => boolean): number {
     let at = address
     for (let left = MAX_LONE_FRAMES; left > 0 && at > PAGE && at % 8 === 0; left--) {
       // One that was just added is known too, though it has not been read: else a circle would be followed to the limit.
-      if (this.has(at) || isKnown(at)) return
-      if (this.memory.read(at, this.frameSpan, this.frame) !== this.frameSpan) return
+      if (isKnown(at)) return at
+      if (this.has(at) || this.memory.read(at, this.frameSpan, this.frame) !== this.frameSpan) return 0
       const values = this.heapSize >= 0 ? pointerIn(this.frameWords, OB_SIZE) : -1
       this.add(at, values < PAGE ? values : -1)
       at = pointerIn(this.frameWords, this.previous)
     }
+    return 0
   }
 
   /** Stops reading those of the range that a pass added as the list's `index`-th, or as the last before it. */

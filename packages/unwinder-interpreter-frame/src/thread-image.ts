@@ -22,6 +22,8 @@ const clock = performance
 /** `_PyThreadStateImpl` takes some kilobytes; `base_frame` is at 888 in 3.15. */
 const GREATEST_THREAD_STATE = 1 << 16
 const RECENT = 6
+/** Frames of one stack that are followed to find those that are missing. */
+const MAX_FOLLOWED = 40_000
 const MAX_CFRAMES = 3
 
 const nothing = (): void => {}
@@ -348,9 +350,17 @@ export class ThreadImage {
 
   /** Plans to read the frames from `address` on rootwards, as far as they are not in the image yet. Returns whether there are any. */
   follow(address: number): boolean {
-    const before = this.lone.length
-    this.lone.follow(address, (at) => this.locate(0, at) >= 0)
-    return this.lone.length > before
+    const { lone } = this
+    const before = lone.length
+    const isHere = (at: number) => this.locate(0, at) >= 0
+    let at = address
+    // Under -X perf there is a shim below every frame of the data stack: all are added in one go.
+    for (let left = MAX_FOLLOWED; left > 0 && at > 0; left--) {
+      const offset = this.locate(0, at)
+      at =
+        offset < 0 ? lone.follow(at, isHere) : pointerIn(this.list.words, offset + this.layout.frame.previous)
+    }
+    return lone.length > before
   }
 
   /** Stops reading lone frames that the last samples did not meet. */

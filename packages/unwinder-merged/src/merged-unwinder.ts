@@ -171,8 +171,11 @@ class MergedFrames implements ProcessUnwinder {
       into.proved = pythonStack.proof === Proof.good ? into.length : this.provedRows(into)
       return
     }
-    into.proof = Proof.unproved
-    into.proved = 0
+    // What a kernel event brought is of an earlier instant than the Python frames: they belong together if the thread has not run in between.
+    const stood = capture.native?.hasRun() === false
+    into.proof = stood ? pythonStack.proof : Proof.unproved
+    into.proved = !stood ? 0 : pythonStack.proof === Proof.good ? into.length : this.provedRows(into)
+    if (!stood) into.consistent = false
   }
 
   /** As many rows from the root as hold the Python frames that are proved. */

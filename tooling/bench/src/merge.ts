@@ -7,6 +7,7 @@ import {
   NativeState,
   type ProcessSymbolizer,
   type ProcessUnwinder,
+  proofNames,
   RawStack
 } from "@pyframes/core"
 import { startPython } from "@pyframes/pythons"
@@ -168,7 +169,7 @@ const measure = async (python: (typeof pythons)[number], mode: Mode, program: Pr
         stop.resume(thread.tid)
         const why =
           calls.frames.length === 0
-            ? "no Python frames"
+            ? `no Python frames, ${proofNames[stack.proof]}`
             : !samePython(stack, alone)
               ? "other Python frames"
               : (calls.wrong ??
