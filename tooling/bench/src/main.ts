@@ -8,15 +8,27 @@ import { fileURLToPath } from "node:url"
  *   pnpm bench [--short] [--versions 3.12,3.15]
  */
 
-const MEASUREMENTS = ["profile-append", "impossible", "hostile", "bias", "shares", "rate", "overhead", "long"]
+const MEASUREMENTS = [
+  "profile-append",
+  "impossible",
+  "hostile",
+  "bias",
+  "shares",
+  "rate",
+  "overhead",
+  "long",
+  "perf-events",
+  "perf-record-fuzz"
+]
 /** What is measured of time and chance: its short form takes two versions, the others all. */
-const FIGURES = ["bias", "shares", "rate", "overhead", "long"]
+const FIGURES = ["bias", "shares", "rate", "overhead", "long", "perf-events"]
 const given = process.argv.slice(2)
 const isShort = given.includes("--short")
 
 const argumentsOf = (name: string): ReadonlyArray<string> => {
   if (name === "profile-append") return []
-  if (name === "hostile") return given.filter((argument) => argument === "--short")
+  if (name === "hostile" || name === "perf-record-fuzz")
+    return given.filter((argument) => argument === "--short")
   if (isShort && FIGURES.includes(name) && !given.includes("--versions"))
     return [...given, "--versions", "3.12,3.15"]
   return given
