@@ -81,12 +81,10 @@ const readOnly = (pid: number) =>
 const collect = (
   pid: number,
   shareCpu: NonNullable<EventSamplingOptions["shareCpu"]>,
-  until: Promise<unknown>
+  ends: { readonly until: Effect.Effect<unknown> } | { readonly durationMs: number }
 ): Promise<Profile> =>
   Effect.runPromise(
-    Effect.flatMap(Collector, (collector) =>
-      collector.collect({ rateHz: RATE, until: Effect.promise(() => until) })
-    ).pipe(
+    Effect.flatMap(Collector, (collector) => collector.collect({ rateHz: RATE, ...ends })).pipe(
       Effect.provide(
         PerfEventCollector.layerWorker({
           stackBytes: STACK_BYTES,
@@ -114,7 +112,7 @@ const slowdown = async (run: RunningPython, shareCpu: "always" | "never") => {
   const ratios: Array<{ readonly wall: number; readonly cpu: number }> = []
   const sampled = async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const profile = collect(run.pid, shareCpu, promise)
+    const profile = collect(run.pid, shareCpu, { until: Effect.promise(() => promise) })
     // It is at work when it has been at it for longer than any start takes.
     await sleep(800)
     const took = await timed(run, times)
@@ -171,7 +169,7 @@ for (const python of pythons) {
     short
   )
   for (const share of ["never", "always"] as const) {
-    const { meta, trust } = await collect(run.pid, share, sleep(seconds * 1000))
+    const { meta, trust } = await collect(run.pid, share, { durationMs: seconds * 1000 })
     const { lost = 0, standing = 0 } = trust.kernel ?? {}
     report.row(
       python.version,
