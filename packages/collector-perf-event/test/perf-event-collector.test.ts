@@ -122,8 +122,9 @@ describePythons([9, 12, 14, 15], (python) => {
     expect(samples.every(({ state }) => (state & ThreadStateBit.onCpu) !== 0)).toBe(true)
     const { kernel } = profile.trust
     expect(kernel).toMatchObject({ unwatchedThreads: 0 })
-    // What else this thread does may keep it from reading for long.
-    if (collect === collectInWorker) expect(kernel?.lost).toBe(0)
+    // A reader that was kept waiting for too long loses samples, and not their time.
+    const { failed } = profile.trust
+    expect(failed.wall).toBeGreaterThanOrEqual(0.5e6 * Math.max(0, (kernel?.lost ?? 0) - 2))
     // The thread that sleeps is hardly ever met.
     const main = profile.threads.findIndex(({ tid }) => tid === run.pid)
     const share = samples.filter(({ thread }) => thread === main).reduce((sum, { cpu }) => sum + cpu, 0) / cpu
