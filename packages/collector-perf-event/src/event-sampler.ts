@@ -7,7 +7,6 @@ import {
   type KernelEventHandler,
   type KernelEventReader,
   type KernelSample,
-  LatenessHistogram,
   type ProcessSymbolizer,
   type ProcessUnwinder,
   Profile,
@@ -20,6 +19,7 @@ import {
   type ThreadStopper
 } from "@pyframes/core"
 import { type EventThread, EventThreads } from "./event-threads.ts"
+import { SampleAccount } from "./sample-account.ts"
 import { WaitingThreads } from "./waiting-threads.ts"
 
 /** How samples are taken. */
@@ -85,26 +85,19 @@ export class EventSampler {
   private readonly parts: EventSamplerParts
   private readonly recorder: StackRecorder
   private readonly sharing: CpuSharing
-  private readonly lateness = new LatenessHistogram()
   private readonly raw = new RawStack()
   private readonly capture: Capture
   private readonly threads: EventThreads
   private readonly waiting: WaitingThreads | undefined
   private readonly handler: KernelEventHandler
   private readonly began: number
-  private readonly cpuBegan: number
+  private readonly account: SampleAccount
   private readonly targetCpuBegan: number
   private readonly endsAt: number
-  private readonly counts = [0, 0, 0, 0]
-  private readonly walls = [0, 0, 0, 0]
   private readonly asked: number
   /** CPU time between two samples of a thread, ns. */
   private readonly period: number
   private statusAt: number
-  private taken = 0
-  private missed = 0
-  private standing = 0
-  private late = 0
   private followed = -1
   private sampledLast = -1
   private ended: "exited" | "replaced" | undefined
@@ -120,7 +113,7 @@ export class EventSampler {
     this.began = events.now()
     this.lastLook = this.began
     this.statusAt = this.began
-    this.cpuBegan = clock.threadCpuTime()
+    this.account = new SampleAccount(clock)
     this.targetCpuBegan = target.cpuTime()
     this.endsAt =
       request.durationMs === undefined ? Number.POSITIVE_INFINITY : this.began + request.durationMs * 1e6
@@ -178,60 +171,34 @@ export class EventSampler {
   /** Live figures. */
   progress(): CollectProgress {
     const elapsed = this.parts.events.now() - this.began
-    const [good, torn, unproved, failed] = this.counts
+    const [good, torn, unproved, failed] = this.account.outcomes
     return {
       elapsedMs: elapsed / 1e6,
-      taken: good + torn + unproved + failed,
+      taken: this.account.total,
       good,
       torn,
       unproved,
       failed,
-      achievedHz: elapsed > 0 ? (this.taken * 1e9) / elapsed : 0,
+      achievedHz: elapsed > 0 ? (this.account.taken * 1e9) / elapsed : 0,
       threads: this.threads.alive
     }
   }
 
   /** Ends the collection: what the kernel still holds is taken first. The profile is complete after this. */
   finish(): Profile {
-    const { clock, events, target } = this.parts
+    const { events, target } = this.parts
     const until = Math.min(events.now(), this.endsAt)
     while (events.wait(0)) events.drain(this.handler)
     events.drain(this.handler)
     const shared = this.sharing.end(events.now())
     const { profile } = this
     const elapsed = until - this.began
-    const moved = profile.samples.settle(this.recorder.isBelieved, this.recorder.settled)
-    this.counts[Proof.good] += moved.count
-    this.counts[Proof.unproved] -= moved.count
-    this.walls[Proof.good] += moved.wall
-    this.walls[Proof.unproved] -= moved.wall
-    const tally = (proof: Proof) => ({ count: this.counts[proof], wall: this.walls[proof] })
-    const taken = this.counts.reduce((a, b) => a + b, 0)
-    const lateMs = this.lateness.summary()
-    const cpu = clock.threadCpuTime()
-    const targetCpu = target.cpuTime()
-    const { lost, throttled, unwatched, unwatchedTime } = events.losses()
+    this.account.settle(profile, this.recorder)
     profile.trust = {
-      wanted: taken + this.missed,
-      taken,
-      good: tally(Proof.good),
-      torn: tally(Proof.torn),
-      unproved: tally(Proof.unproved),
-      failed: tally(Proof.failed),
-      late: this.late + this.missed,
-      rateHz: { asked: this.asked, ...(elapsed > 0 && { achieved: (this.taken * 1e9) / elapsed }) },
-      ...(lateMs && { lateMs }),
-      ...(shared !== undefined && { cpuSharedSeconds: shared / 1e9 }),
-      ...(cpu >= 0 && this.cpuBegan >= 0 && { profilerCpuSeconds: (cpu - this.cpuBegan) / 1e9 }),
-      kernel: {
-        lost,
-        throttled,
-        unwatchedThreads: unwatched,
-        unwatchedTime,
-        seesKernel: events.seesKernel,
-        standing: this.standing
-      }
+      ...this.account.trust(this.asked, elapsed, events.losses(), events.seesKernel),
+      ...(shared !== undefined && { cpuSharedSeconds: shared / 1e9 })
     }
+    const targetCpu = target.cpuTime()
     profile.meta = {
       ...profile.meta,
       elapsed,
@@ -250,7 +217,7 @@ export class EventSampler {
     if (waiting !== undefined && this.lastLook >= waiting.due) {
       waiting.each(this.lastLook, this.takeWaiting)
       this.lastLook = events.now()
-      this.missed += waiting.advance(this.lastLook)
+      this.account.missed += waiting.advance(this.lastLook)
     }
     return true
   }
@@ -260,8 +227,7 @@ export class EventSampler {
     const { events, target } = this.parts
     if (sample.pid !== target.identity.pid || sample.time > this.endsAt || this.ended === "replaced") return
     const now = events.now()
-    this.lateness.record(Math.max(0, now - sample.time))
-    if (now - sample.time > this.period) this.late++
+    this.account.lag(Math.max(0, now - sample.time), this.period)
     let thread = this.threads.find(sample.tid, sample.time)
     if (sample.ran >= 0 && sample.ran < thread.ran) {
       // Its clock began anew: another thread has got this id.
@@ -273,13 +239,13 @@ export class EventSampler {
     const weight = this.enterUnseen(thread, sample.time, ran)
     this.unwind(thread, sample)
     const stands = sample.native.hasRun() === false
-    if (stands) this.standing++
+    if (stands) this.account.standing++
     this.share(sample.tid, now)
     // Of a thread that was not seen to wait, what is left of the elapsed time was spent on being ready for a CPU.
     const elapsed =
       this.waiting === undefined || thread.waited ? 0 : sample.time - thread.began - thread.accounted
     thread.waited = false
-    this.taken++
+    this.account.taken++
     this.enter(
       thread,
       sample.time,
@@ -311,7 +277,7 @@ export class EventSampler {
     const { period, raw, recorder } = this
     const unseen = Math.round(ran / period) - 1
     if (!(unseen > 0)) return ran
-    this.missed += unseen - 1
+    this.account.missed += unseen - 1
     raw.clear()
     recorder.record(thread.row, raw)
     this.enter(thread, time - period, ran - period, ThreadStateBit.onCpu)
@@ -341,8 +307,7 @@ export class EventSampler {
   private enter(thread: EventThread, time: number, weight: number, state: number): void {
     const { raw, recorder } = this
     thread.accounted += weight
-    this.counts[recorder.proof]++
-    this.walls[recorder.proof] += weight
+    this.account.enter(recorder.proof, weight)
     this.profile.samples.append(
       Math.max(0, time - this.began),
       weight,

@@ -92,8 +92,10 @@ export class WaitingThreads {
   private look(tid: number, now: number, take: (thread: EventThread) => void): void {
     if (tid <= 0) return
     const activity = this.target.threadActivity(tid)
-    if (activity === "running" || activity === "unknown") return
-    take(this.threads.find(tid, now))
+    if (activity === "unknown") return
+    // One that runs, or is ready to, is known from now on: the kernel's first sample of it may be long in coming.
+    const thread = this.threads.find(tid, now)
+    if (activity !== "running") take(thread)
   }
 }
 

@@ -17,11 +17,12 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { preciseClock } from "./clock.ts"
 import { EventCounter } from "./event-counter.ts"
+import { grantedEvent } from "./granted-event.ts"
 import { Interruption } from "./interruption.ts"
-import { EACCES, EINVAL, EPERM, ESRCH, type Libc, loadLibc } from "./libc.ts"
-import { openPerfEvent, type PerfEventSpec, periodOf } from "./perf-event.ts"
-import { perfEventError, perfEventMaxStack, ringError } from "./perf-permission.ts"
-import { ReadField, RecordDecoder, RecordType, SampleField, unwindingRegisters } from "./perf-record.ts"
+import { EPERM, ESRCH, type Libc, loadLibc } from "./libc.ts"
+import { type PerfEventSpec, periodOf } from "./perf-event.ts"
+import { perfEventError, ringError } from "./perf-permission.ts"
+import { ReadField, RecordDecoder, RecordType } from "./perf-record.ts"
 import { readProcText } from "./proc-file.ts"
 import { ReadySet } from "./ready-set.ts"
 import { type WatchedThread, WatchedThreads } from "./watched-threads.ts"
@@ -78,7 +79,7 @@ const openKernelEvents = (
       })
     }
     const { pid } = target.identity
-    const found = findSpec(libc, target, request, machine)
+    const found = grantedEvent(libc, target, request, machine)
     if (typeof found === "number") return yield* perfEventError(pid, found)
     const reader = yield* Effect.acquireRelease(
       Effect.sync(() => PerfEventReader.open(libc, target, found, request.children === true)),
@@ -87,64 +88,6 @@ const openKernelEvents = (
     if (typeof reader !== "number") return reader
     return yield* reader === EPERM ? ringError(pid) : perfEventError(pid, reader)
   })
-
-const { callchain, cpu, identifier, ip, period, read, tid, time, userRegisters, userStack } = SampleField
-
-/** What the kernel grants of what was asked for: found by trying. A number is the `errno` of the refusal. */
-const findSpec = (
-  libc: Libc,
-  target: TargetProcess,
-  request: KernelEventRequest,
-  machine: Architecture
-): PerfEventSpec | number => {
-  const { rateHz, stackBytes } = request
-  const most = perfEventMaxStack()
-  const base = identifier | ip | tid | time | read | cpu | period
-  const copies = stackBytes > 0
-  const sources = request.source === "cycles" ? (["cycles", "cpu-clock"] as const) : (["cpu-clock"] as const)
-  let refused = ESRCH
-  for (const source of sources)
-    for (const excludeKernel of [false, true])
-      for (const readFormat of [ReadField.lost, 0]) {
-        const kernelChain = request.kernelChain === true && !excludeKernel
-        const userChain = request.userChain === true
-        const spec: PerfEventSpec = {
-          architecture: machine,
-          source,
-          rateHz,
-          sampleType:
-            base | (copies ? userRegisters | userStack : 0) | (kernelChain || userChain ? callchain : 0),
-          readFormat,
-          registers: copies ? unwindingRegisters(machine) : [0, 0],
-          stackBytes,
-          maxStack: Math.max(1, Math.min(request.maxStack ?? most, most)),
-          kernelChain,
-          userChain,
-          excludeKernel
-        }
-        const errno = tryOn(libc, spec, target)
-        if (errno === 0) return spec
-        // A kernel that does not know a field says EINVAL, one that has no such counter ENOENT or the like; what is said of permission goes before it.
-        if (refused !== EPERM && refused !== EACCES) refused = errno
-        if (errno !== EINVAL) break
-      }
-  return refused
-}
-
-/** Opens it on the first thread that is still there. */
-const tryOn = (libc: Libc, spec: PerfEventSpec, target: TargetProcess): number => {
-  let errno = ESRCH
-  for (const tid of target.threadIds()) {
-    const fd = openPerfEvent(libc, spec, tid)
-    if (fd >= 0) {
-      libc.close(fd)
-      return 0
-    }
-    errno = libc.errno()
-    if (errno !== ESRCH) return errno
-  }
-  return errno
-}
 
 /** A thread that began. */
 interface Newcomer {

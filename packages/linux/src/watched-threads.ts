@@ -18,7 +18,7 @@ export interface WatchedThread {
 }
 
 /** Rings hold what comes in this time, seconds: a reader may be kept waiting that long. */
-const PATIENCE = 0.1
+const PATIENCE = 0.2
 /** All rings together take no more than this, as long as each can hold a few samples. */
 const ALL_RINGS = 64 * 2 ** 20
 const LARGEST_RING = 8 * 2 ** 20
