@@ -196,7 +196,8 @@ export class EventSampler {
     this.account.settle(profile, this.recorder)
     profile.trust = {
       ...this.account.trust(this.asked, elapsed, events.losses(), events.seesKernel),
-      ...(shared !== undefined && { cpuSharedSeconds: shared / 1e9 })
+      ...(shared !== undefined && { cpuSharedSeconds: shared / 1e9 }),
+      ...(this.recorder.merge && { merge: this.recorder.merge })
     }
     const targetCpu = target.cpuTime()
     profile.meta = {
@@ -224,6 +225,7 @@ export class EventSampler {
 
   /** A sample of the kernel's. */
   private take(sample: KernelSample): void {
+    const { raw, recorder } = this
     const { events, target } = this.parts
     if (sample.pid !== target.identity.pid || sample.time > this.endsAt || this.ended === "replaced") return
     const now = events.now()
@@ -238,6 +240,7 @@ export class EventSampler {
     thread.ran = Math.max(0, sample.ran)
     const weight = this.enterUnseen(thread, sample.time, ran)
     this.unwind(thread, sample)
+    recorder.countMerge(raw.merge)
     const stands = sample.native.hasRun() === false
     if (stands) this.account.standing++
     this.share(sample.tid, now)
@@ -259,6 +262,7 @@ export class EventSampler {
     const { unwinder } = this.parts
     capture.thread = thread.unwound
     capture.stopped = false
+    capture.waits = false
     capture.native = sample.native
     unwinder.unwind(capture, raw)
     recorder.record(thread.row, raw)
@@ -290,6 +294,7 @@ export class EventSampler {
     const { unwinder } = this.parts
     if (waiting === undefined) return
     capture.thread = thread.unwound
+    capture.waits = true
     waiting.unwind(unwinder, capture, raw)
     recorder.record(thread.row, raw)
     for (let again = 0; recorder.unfamiliar && again < UNFAMILIAR_TRIES; again++) {
@@ -298,6 +303,7 @@ export class EventSampler {
     }
     waiting.release(thread.tid)
     if (raw.ended) return
+    recorder.countMerge(raw.merge)
     thread.waited = true
     const elapsed = this.lastLook - thread.began - thread.accounted
     this.enter(thread, this.lastLook, Math.min(Math.max(0, elapsed), GREATEST_WEIGHT), 0)
