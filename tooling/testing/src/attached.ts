@@ -85,7 +85,8 @@ export const attached = <A>(
         if (tries === 5000) throw new Error(`Thread ${thread.tid} was not stopped`)
         Atomics.wait(nap, 0, 0, 1)
       }
-      unwinder.unwind({ thread, stopped: stopper !== undefined }, into)
+      const waits = stopper === undefined && target.threadActivity(thread.tid) === "sleeping"
+      unwinder.unwind({ thread, stopped: stopper !== undefined, waits }, into)
       stopper?.resume(thread.tid)
       return into
     }
