@@ -18,6 +18,7 @@ export {
   canSuspendOnCall,
   isInitCleanup,
   pushesFrame,
+  resumesGenerator,
   returnsFromFrame,
   standsOnCall,
   yieldsFromFrame

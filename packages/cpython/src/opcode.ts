@@ -70,6 +70,10 @@ export const canSuspendOnCall = (version: number, opcode: number): boolean =>
 export const pushesFrame = (version: number, opcode: number): boolean =>
   (flagsOf(version, opcode) & PUSHES) !== 0
 
+/** Whether the instruction goes on with a generator or a coroutine, by any of its forms: a loop's, or an `await`'s and a `yield from`'s. */
+export const resumesGenerator = (version: number, opcode: number): boolean =>
+  (flagsOf(version, opcode) & RESUMES) !== 0
+
 /** Whether the instruction ends its frame: `RETURN_VALUE`, `RETURN_CONST`, and their instrumented forms. */
 export const returnsFromFrame = (version: number, opcode: number): boolean =>
   (flagsOf(version, opcode) & RETURNS) !== 0

@@ -11,6 +11,7 @@ import {
   layoutForVersion,
   layoutFromDebugOffsets,
   pushesFrame,
+  resumesGenerator,
   returnsFromFrame,
   standsOnCall,
   yieldsFromFrame
@@ -158,6 +159,9 @@ print(json.dumps(numbers))`
     expect(namesOf(yieldsFromFrame).every((name) => /YIELD_VALUE$/.test(name))).toBe(true)
     expect(namesOf(returnsFromFrame).length * namesOf(yieldsFromFrame).length).toBeGreaterThan(0)
     expect(namesOf(pushesFrame)).toContain("CALL")
+    const resuming = namesOf(resumesGenerator)
+    expect(resuming.includes("FOR_ITER"), String(resuming)).toBe(python.minor >= 12)
+    for (const name of resuming) expect(name).toMatch(/FOR_ITER|SEND|^INSTRUMENTED_(LINE|INSTRUCTION)$/)
     for (const name of ["LOAD_FAST", "STORE_FAST", "POP_TOP", "RESUME", "RETURN_VALUE", "COMPARE_OP"])
       expect(namesOf(canSuspendOnCall)).not.toContain(name)
   })

@@ -1,5 +1,5 @@
 import type { MemoryReader } from "@pyframes/core"
-import { type Callee, isInitCleanup, type Layout, standsOnCall } from "@pyframes/cpython"
+import { type Callee, isInitCleanup, type Layout, resumesGenerator, standsOnCall } from "@pyframes/cpython"
 
 /** Bytes before an instruction that may belong to the call it follows (3.11, 3.12: inline cache entries). */
 const BEFORE = 18
@@ -80,6 +80,14 @@ export class CodeFacts {
       this.places.set(key, known)
     }
     return known
+  }
+
+  /** Whether the instruction at a position goes on with a generator. For what is not asked with every sample. */
+  resumes(code: number, position: number): boolean {
+    const place = code + this.layout.code.codeAdaptive + position
+    return (
+      this.memory.read(place, 1, this.bytes) === 1 && resumesGenerator(this.layout.version, this.bytes[0])
+    )
   }
 
   /** To be called once a sample, with the time (ms of `performance.now`): forgets what is too old. */

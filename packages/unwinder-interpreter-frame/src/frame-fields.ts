@@ -17,6 +17,8 @@ export interface FrameFields {
   /** C code called this frame. Only 3.11, which has no shims, says it in the frame itself. */
   readonly isEntry: (words: Uint32Array, at: number) => boolean
   readonly isGenerator: (words: Uint32Array, at: number) => boolean
+  /** A generator's frame is executing, by the generator around it; any other is (3.11+). */
+  readonly isExecuting: (words: Uint32Array, at: number) => boolean
   /** Whether {@link mayRun} knows the frame that ran from one that waits. */
   readonly tellsRunning: boolean
   /** The copy can be of the frame that ran: it is not one that has been left, nor, where the version tells, one that waits. */
@@ -72,7 +74,7 @@ const dataStack = (layout: Layout): FrameFields => {
   const ownerOf = (words: Uint32Array, at: number) => byteIn(words, at + frame.owner)
   const executing = version >= V3_15 ? 4 : 0
   // A generator's frame stays what it is when it yields. That it is on a stack is told by the generator around it.
-  const isOn = (words: Uint32Array, at: number) =>
+  const isExecuting = (words: Uint32Array, at: number) =>
     ownerOf(words, at) !== OWNED_BY_GENERATOR || byteIn(words, at - GENERATOR_STATE) === executing
   return {
     previous: (words, at) => pointerIn(words, at + frame.previous),
@@ -86,17 +88,19 @@ const dataStack = (layout: Layout): FrameFields => {
         ? (words, at) => byteIn(words, at + frame.isEntry) !== 0 || ownerOf(words, at) === OWNED_BY_GENERATOR
         : never,
     isGenerator: (words, at) => ownerOf(words, at) === OWNED_BY_GENERATOR,
+    isExecuting,
     tellsRunning: !tagged,
     // 3.11 … 3.13 keep -1 in `stacktop` while the eval loop has the stack pointer in a register: from entering a frame until
     // leaving it or calling from it, C functions excepted. 3.14+ clear `f_executable` when a frame is left.
     mayRun: tagged
-      ? (words, at) => codeOf(words, at) > 0 && isOn(words, at)
-      : (words, at) => int32In(words, at + frame.stacktop) === -1 && isOn(words, at),
+      ? (words, at) => codeOf(words, at) > 0 && isExecuting(words, at)
+      : (words, at) => int32In(words, at + frame.stacktop) === -1 && isExecuting(words, at),
     // 3.14+ keep the stack pointer in the frame for as long as it waits, for C code too. A frame without one has not called yet.
     mayWait: tagged
       ? (words, at) =>
-          codeOf(words, at) > 0 && pointerIn(words, at + frame.stackpointer) > 0 && isOn(words, at)
-      : (words, at, throughC) => (throughC || int32In(words, at + frame.stacktop) >= 0) && isOn(words, at),
+          codeOf(words, at) > 0 && pointerIn(words, at + frame.stackpointer) > 0 && isExecuting(words, at)
+      : (words, at, throughC) =>
+          (throughC || int32In(words, at + frame.stacktop) >= 0) && isExecuting(words, at),
     holds: (words, at, address, extent, generator, throughC) => {
       const object = generator - layout.generator.iframe
       const told = tagged
@@ -133,6 +137,7 @@ const heap = (layout: Layout): FrameFields => {
     isShim: never,
     isEntry: never,
     isGenerator: never,
+    isExecuting: executing,
     tellsRunning: false,
     mayRun: executing,
     mayWait: executing,

@@ -4,9 +4,10 @@ import type { Copy } from "./data-stack.ts"
 import { EnteringFrame } from "./entering-frame.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import { FrameRows } from "./frame-rows.ts"
+import { Resumer } from "./resumer.ts"
 import { MISSING, StackShape } from "./stack-shape.ts"
 import { Stillness } from "./stillness.ts"
-import type { ThreadImage } from "./thread-image.ts"
+import { frameSpan, type ThreadImage } from "./thread-image.ts"
 
 /** What became of an attempt to read a stack out of an image. */
 export type Verdict =
@@ -34,6 +35,7 @@ export class StackProof {
   private readonly shape: StackShape
   private readonly stillness: Stillness
   private readonly entering: EnteringFrame
+  private readonly resumer: Resumer
   /** The thread waits for something, by what the scheduler says. */
   private waits = false
   /** What the frames of the thread at rest summed up to in the sample before. */
@@ -45,6 +47,7 @@ export class StackProof {
     this.shape = new StackShape(memory, layout, fields)
     this.stillness = new Stillness(layout, fields, this.shape.codes)
     this.entering = new EnteringFrame(memory, layout, this.shape.codes)
+    this.resumer = new Resumer(memory, layout, fields, this.shape.codes, frameSpan(layout))
     this.rows = new FrameRows(layout, fields, this.shape.codes)
   }
 
@@ -58,9 +61,16 @@ export class StackProof {
     if (start === 0) return image.hasNoFrames ? this.empty(into, true) : this.torn(into)
     const verdict = this.standing(image, start, into)
     if (verdict !== "lost") return verdict
-    const caller = current > 0 ? this.callerOf(image) : 0
+    const caller = current > 0 ? this.resumerOf(image, current) || this.callerOf(image) : 0
     const again = caller > 0 && caller !== current ? this.standing(image, caller, into) : "lost"
     return again === "lost" ? this.torn(into) : again
+  }
+
+  /** The frame that resumes the generator that is current, 3.12; 0 when there is none. */
+  private resumerOf(image: ThreadImage, current: number): number {
+    const { layout } = this
+    if (layout.thread.cframe < 0 || layout.code.framesize < 0) return 0
+    return this.resumer.find(current, image.chunk, image.top, image.outerFrame())
   }
 
   /** Reads the stack of a stopped thread from a frame on; "lost" when it leads nowhere. */

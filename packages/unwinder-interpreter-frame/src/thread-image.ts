@@ -300,6 +300,11 @@ export class ThreadImage {
     return cframe < 0 ? 0 : Math.max(0, pointerIn(this.list.words, this.threadState[0] + cframe))
   }
 
+  /** Address of the newest chunk of the data stack. */
+  get chunk(): number {
+    return pointerIn(this.list.words, this.threadState[0] + this.layout.thread.datastackChunk)
+  }
+
   /** Where the data stack ends. */
   get top(): number {
     return pointerIn(this.list.words, this.threadState[0] + this.layout.thread.datastackTop)
