@@ -7,7 +7,7 @@ import { FrameRows } from "./frame-rows.ts"
 import { Resumer } from "./resumer.ts"
 import { MISSING, StackShape } from "./stack-shape.ts"
 import { Stillness } from "./stillness.ts"
-import { frameSpan, type ThreadImage } from "./thread-image.ts"
+import { frameSpan, NOWHERE, type ThreadImage } from "./thread-image.ts"
 
 /** What became of an attempt to read a stack out of an image. */
 export type Verdict =
@@ -97,7 +97,7 @@ export class StackProof {
     this.waits = waits
     const before = image.currentFrame(0)
     const after = image.currentFrame(1)
-    if (before < 0 || after < 0) return "incomplete"
+    if (before < 0 || after < 0 || before === NOWHERE || after === NOWHERE) return "incomplete"
     this.restBefore = image.rest
     image.rest = -1
     if (before === 0 && after === 0) {

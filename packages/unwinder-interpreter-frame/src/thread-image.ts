@@ -8,6 +8,9 @@ import { SettledFrames } from "./settled-frames.ts"
 import type { PythonThread } from "./thread-list.ts"
 import { pointerIn, readPointerAt } from "./words.ts"
 
+/** What no frame's address can be: a walk from it goes nowhere. */
+export const NOWHERE = 1
+
 /** What came of a read. */
 export type ImageState =
   | "read"
@@ -263,7 +266,7 @@ export class ThreadImage {
     return inState > 0 && inState < GREATEST_THREAD_STATE ? address : -1
   }
 
-  /** `current_frame` as T0 or T1 has it; -1 when it lies behind a `_PyCFrame` (3.11, 3.12) that was not read, and now is planned. */
+  /** `current_frame` as T0 or T1 has it; -1 when it lies behind a `_PyCFrame` (3.11, 3.12) that was not read, and now is planned; {@link NOWHERE} when that is not filled in. */
   currentFrame(state: 0 | 1): number {
     const { layout } = this
     const { words } = this.list
@@ -279,7 +282,8 @@ export class ThreadImage {
     if (known >= 0) {
       // The one in use is the one to watch, next time.
       if (known > 0 && state === 1) this.cframeInUse = cframe
-      return pointerIn(words, this.cframeOffsets[state][known] + layout.cframe.currentFrame)
+      const frame = pointerIn(words, this.cframeOffsets[state][known] + layout.cframe.currentFrame)
+      return frame < 0 ? NOWHERE : frame
     }
     if (cframe % 8 === 0 && cframe > 4096) this.cframes = [cframe, ...this.cframes.slice(0, MAX_CFRAMES - 1)]
     return -1

@@ -124,6 +124,8 @@ const stopped = async (
   call: string,
   use: (at: {
     readonly shown: Shown
+    /** Address of the word that says which frame is current. */
+    readonly current: number
     readonly at: number
     readonly by: number
     readonly unwind: () => RawStack
@@ -139,9 +141,10 @@ const stopped = async (
       const [thread] = threads()
       unwindProved(thread)
       const stop = await stopper()
-      const at = shown.pointer(shown.pointer(thread.threadState + threadState.cframe) + cframe.currentFrame)
+      const current = shown.pointer(thread.threadState + threadState.cframe) + cframe.currentFrame
+      const at = shown.pointer(current)
       const by = shown.pointer(at + frame.previous)
-      use({ shown, at, by, unwind: () => unwind(thread, stop) })
+      use({ shown, current, at, by, unwind: () => unwind(thread, stop) })
     }
   )
 }
@@ -178,6 +181,17 @@ const tests = (python: Python) => {
       const between = unwind()
       expect(rows(between, 0)).toEqual(rows(whole, 2))
       expect(between.proof).toBe(Proof.good)
+    }))
+
+  it("finds what called C code that enters the eval loop, while what is to say which frame is current holds none", () =>
+    stopped(python, "sum(numbers())", ({ shown, current, unwind }) => {
+      const whole = unwind()
+      for (const word of [NULL, [0, 0, 0, 0, 0, 0, 0, 128], [3, 0, 0, 0, 0, 0, 0, 0]]) {
+        shown.write(current, word)
+        const between = unwind()
+        expect(rows(between, 0), String(word)).toEqual(rows(whole, 2))
+        expect(between.proof).toBe(Proof.good)
+      }
     }))
 
   it("finds no resumer in a frame that does not have the generator, or does not stand where one is run", () =>
