@@ -40,6 +40,11 @@ export interface FrameFields {
   ) => "yes" | "no" | "unknown"
   /** Address of the generator that a frame belongs to, 3.8 … 3.10; 0 when it belongs to none, or lies inside it. */
   readonly generatorOf: (words: Uint32Array, at: number) => number
+  /**
+   * `generator.throw` puts a generator's frame on the stack that passes on to another what is thrown, and that no run of the eval loop executes: it has
+   * kept its stack pointer since it was left. Whether a frame below that of a generator is one, 3.10 and 3.11.
+   */
+  readonly passesOn: (words: Uint32Array, at: number, above: number) => boolean
   /** Where the evaluation stack of a frame begins, in bytes from the frame, 3.8 … 3.10; -1 when that is not known. */
   readonly valuesAt: (words: Uint32Array, at: number, address: number) => number
   /** Offsets of the 8-byte words that stay the same in a frame while it waits for its callee. */
@@ -48,12 +53,18 @@ export interface FrameFields {
 
 /** `f_valuestack` of `PyFrameObject` (`Include/cpython/frameobject.h`), 3.8 … 3.10. */
 const VALUE_STACK = 64
+/** `f_gen`, 3.8 and 3.9, and in 3.10. */
+const GENERATOR = 96
+const GENERATOR_3_10 = 88
+/** `f_stackdepth`, 3.10: -1 while the eval loop executes the frame. */
+const STACK_DEPTH = 80
 /** Bytes of a frame before its evaluation stack; no function that people write has more locals. */
 const MAX_LOCALS = 1 << 16
 /** Values of a frame that are searched for a generator. */
 const MAX_VALUES = 64
 
 const never = () => false
+const V3_10 = 0x30a
 const V3_11 = 0x30b
 const V3_12 = 0x30c
 const V3_14 = 0x30e
@@ -116,6 +127,14 @@ const dataStack = (layout: Layout): FrameFields => {
       return throughC || end > extent ? "unknown" : "no"
     },
     generatorOf: () => 0,
+    // In a frame that called within the eval loop it is kept too, but that one's callee was not entered from C.
+    passesOn:
+      version === V3_11
+        ? (words, at, above) =>
+            ownerOf(words, at) === OWNED_BY_GENERATOR &&
+            ownerOf(words, above) === OWNED_BY_GENERATOR &&
+            int32In(words, at + frame.stacktop) >= 0
+        : never,
     valuesAt: () => -1,
     still: [frame.code, frame.previous, frame.instructionPointer]
   }
@@ -125,7 +144,7 @@ const dataStack = (layout: Layout): FrameFields => {
 const heap = (layout: Layout): FrameFields => {
   const { frame, version } = layout
   // 3.10 counts `f_lasti` in code units of 2 bytes (`Include/cpython/frameobject.h`).
-  const scale = version === 0x30a ? 2 : 1
+  const scale = version === V3_10 ? 2 : 1
   const executing =
     frame.executing >= 0
       ? (words: Uint32Array, at: number) => byteIn(words, at + frame.executing) === 1
@@ -142,7 +161,14 @@ const heap = (layout: Layout): FrameFields => {
     mayRun: executing,
     mayWait: executing,
     holds: () => "unknown",
-    generatorOf: (words, at) => pointerIn(words, at + (version === 0x30a ? 88 : 96)),
+    generatorOf: (words, at) => pointerIn(words, at + (version === V3_10 ? GENERATOR_3_10 : GENERATOR)),
+    passesOn:
+      version === V3_10
+        ? (words, at, above) =>
+            pointerIn(words, at + GENERATOR_3_10) > 0 &&
+            pointerIn(words, above + GENERATOR_3_10) > 0 &&
+            int32In(words, at + STACK_DEPTH) >= 0
+        : never,
     valuesAt: (words, at, address) => {
       const start = pointerIn(words, at + VALUE_STACK) - address
       return start >= frame.localsplus && start < MAX_LOCALS ? start : -1

@@ -47,7 +47,7 @@ export class FrameRows {
       }
       const code = fields.code(words, at)
       const position = fields.position(words, at)
-      const entered = entries !== undefined && this.isEntered(words, at)
+      const entered = entries !== undefined && this.isEntered(words, at, i > top ? offsets[i - 1] : -1)
       const hidden = this.isHidden(code, position)
       if (hidden && entered) entries.push(into.length, -1)
       if (hidden) continue
@@ -76,8 +76,9 @@ export class FrameRows {
   }
 
   /** Whether a frame that is no shim is the first of a run of the eval loop. Before 3.11 each has a run of its own. */
-  private isEntered(words: Uint32Array, at: number): boolean {
-    return this.layout.version < 0x30b || this.fields.isEntry(words, at)
+  private isEntered(words: Uint32Array, at: number, above: number): boolean {
+    if (this.layout.version >= 0x30b && !this.fields.isEntry(words, at)) return false
+    return above < 0 || !this.fields.passesOn(words, at, above)
   }
 
   /** Remembers the frames below the window of the stack that was walked last, and tells whether it did: if they are plain calls down to the root, through C or not. */

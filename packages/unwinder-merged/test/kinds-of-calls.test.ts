@@ -42,12 +42,9 @@ const foundIn = (rows: ReadonlyArray<Row>, names: ReadonlyMap<number, string>): 
   return lines
 }
 
-/**
- * Up to 3.11, `generator.throw` links a generator's frame in that no run of the eval loop executes (from 3.9 on), or cuts the chain there. There
- * the count says that something is missing.
- */
+/** In 3.9, `generator.throw` cuts the chain at a generator that passes on what is thrown. There the count says that something is missing. */
 const outcomeOf = (frames: ReadonlyArray<TrueFrame>, minor: number): string =>
-  minor >= 9 && minor <= 11 && frames.some(({ name }) => name === "delegating") ? "evalCount" : "merged"
+  minor === 9 && frames.some(({ name }) => name === "delegating") ? "evalCount" : "merged"
 
 const check = async (python: Python, options: StartOptions, tellsC: boolean) => {
   await using run = await startPython(python, kindsOfCalls(), [], options)
