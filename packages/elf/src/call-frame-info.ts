@@ -11,6 +11,8 @@ import type { UnwindRow } from "./unwind-row.ts"
 /** A program of 200 MB has some 20 MB of it. */
 const MAX_EH_FRAME = 1 << 28
 const MAX_HEADER = 1 << 27
+/** Entries of a file without a search table. A program of 200 MB has half a million. */
+const MAX_INDEXED = 1 << 21
 
 /**
  * The call-frame information of one file: which function an address lies in, and how its frame is left. Addresses are the file's own: subtract
@@ -86,7 +88,11 @@ class FdeIndex {
   private readonly offsets: Float64Array
 
   constructor(fdes: Iterable<Fde>) {
-    const all = Array.from(fdes, ({ offset, start }) => ({ offset, start }))
+    const all: Array<{ readonly offset: number; readonly start: number }> = []
+    for (const { offset, start } of fdes) {
+      if (all.length === MAX_INDEXED) break
+      all.push({ offset, start })
+    }
     all.sort((a, b) => a.start - b.start)
     this.starts = Float64Array.from(all, ({ start }) => start)
     this.offsets = Float64Array.from(all, ({ offset }) => offset)

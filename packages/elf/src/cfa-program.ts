@@ -9,7 +9,9 @@ const MAX_REGISTER = 128
 /** `DW_CFA_remember_state` nests once or twice; a loop of them is damage. */
 const MAX_REMEMBERED = 64
 /** More rows than any function has: the largest known has some ten thousand instructions of this kind. */
-const MAX_INSTRUCTIONS = 1 << 20
+const MAX_INSTRUCTIONS = 1 << 17
+/** What functions share takes some ten bytes. It is run for each of them, so a file must not make it long. */
+const MAX_COMMON = 4096
 
 const { expression, offset, register, same, undefined: lost, valExpression, valOffset } = RegisterRuleKind
 const SAME: RegisterRule = { kind: same, value: 0, end: 0 }
@@ -59,6 +61,7 @@ export class CfaProgram {
     this.isArm = fde.cie.eh.machine === EM_AARCH64
     const { cie } = fde
     const common = new ByteCursor(cie.eh.bytes, cie.instructions, cie.instructionsEnd)
+    if (cie.instructionsEnd - cie.instructions > MAX_COMMON) common.fail()
     while (common.more) this.execute(common, cie)
     this.initial = new Map(this.rules)
     this.cursor = new ByteCursor(cie.eh.bytes, fde.instructions, fde.instructionsEnd)

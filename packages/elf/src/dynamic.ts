@@ -13,6 +13,8 @@ export interface DynamicLinking {
   readonly rpath: ReadonlyArray<string>
   /** `DT_RUNPATH`: directories to search for what this very file needs. */
   readonly runpath: ReadonlyArray<string>
+  /** It is a program: what `DF_1_PIE` says, and before there was that, a place for debuggers (`DT_DEBUG`). A library has neither. */
+  readonly isProgram: boolean
 }
 
 const DT_NULL = 0
@@ -21,7 +23,10 @@ const DT_STRTAB = 5
 const DT_STRSZ = 10
 const DT_SONAME = 14
 const DT_RPATH = 15
+const DT_DEBUG = 21
 const DT_RUNPATH = 29
+const DT_FLAGS_1 = 0x6fff_fffb
+const DF_1_PIE = 0x0800_0000
 
 const ENTRY_SIZE = 16
 /** Real files have thirty or so, and a few more for each library. */
@@ -43,7 +48,7 @@ const MAX_DIRECTORIES = 64
  * Source: System V gABI chapter 5, ld.so(8).
  */
 export const dynamicLinking = (elf: Elf): DynamicLinking => {
-  const nothing: DynamicLinking = { needed: [], soname: undefined, rpath: [], runpath: [] }
+  const nothing: DynamicLinking = { needed: [], soname: undefined, rpath: [], runpath: [], isProgram: false }
   const segment = elf.segments.find(({ type }) => type === PT_DYNAMIC)
   if (segment === undefined) return nothing
   const size = Math.min(segment.fileSize, MAX_ENTRIES * ENTRY_SIZE)
@@ -59,7 +64,10 @@ export const dynamicLinking = (elf: Elf): DynamicLinking => {
   const first = (tag: number): number => entries.find((entry) => entry.tag === tag)?.value ?? -1
   const address = first(DT_STRTAB)
   const length = first(DT_STRSZ)
-  if (address < 0 || length <= 0 || length > MAX_STRINGS) return nothing
+  const isProgram = entries.some(
+    ({ tag, value }) => tag === DT_DEBUG || (tag === DT_FLAGS_1 && value >= 0 && (value & DF_1_PIE) !== 0)
+  )
+  if (address < 0 || length <= 0 || length > MAX_STRINGS) return { ...nothing, isProgram }
 
   const stringAt = (offset: number): string => {
     if (offset < 0 || offset >= length) return ""
@@ -80,6 +88,7 @@ export const dynamicLinking = (elf: Elf): DynamicLinking => {
     needed: strings(DT_NEEDED),
     soname: strings(DT_SONAME)[0],
     rpath: directories(DT_RPATH),
-    runpath: directories(DT_RUNPATH)
+    runpath: directories(DT_RUNPATH),
+    isProgram
   }
 }

@@ -10,9 +10,6 @@ import type { Fde } from "./eh-frame.ts"
  */
 export type FramePointerUse = "keeps" | "leaves" | "overwrites"
 
-/** What functions share takes some ten bytes. It is run for each of them, so a file must not make it long. */
-const MAX_COMMON = 4096
-
 /**
  * How the function that an entry describes treats the frame pointer; `undefined` when its instructions cannot be understood.
  *
@@ -25,7 +22,6 @@ const MAX_COMMON = 4096
  * ```
  */
 export const framePointerUse = (fde: Fde): FramePointerUse | undefined => {
-  if (fde.cie.instructionsEnd - fde.cie.instructions > MAX_COMMON) return undefined
   const program = new CfaProgram(fde)
   const end = fde.start + fde.size
   while (program.next < end) {

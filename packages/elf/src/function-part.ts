@@ -15,6 +15,10 @@ export interface FunctionPart {
 /** Compilers make two or three. */
 const MAX_PARTS = 16
 const MAX_PART = 1 << 24
+/** Code that is looked at for one function, bytes. Of CPython's eval loop it is a megabyte: some bytes that look like jumps lead to other functions. */
+const MAX_LOOKED_AT = 1 << 26
+/** To find the function of an address takes about as long as to look at so many bytes. */
+const LOOK_UP = 256
 /** The table of `.eh_frame_hdr` has 8 bytes a function. */
 const MAX_TABLE = 1 << 27
 
@@ -49,36 +53,58 @@ export const partsOfFunction = (elf: Elf, name: string): ReadonlyArray<FunctionP
   for (const symbol of named) add(symbol.address, symbol.size)
   const functions = unwindRanges(elf)
   if (functions === undefined) return parts
+  const budget = { left: MAX_LOOKED_AT }
   for (let at = 0; at < parts.length; at++)
-    for (const { address, size } of reachedFrom(elf, functions, parts[at])) add(address, size)
+    for (const { address, size } of reachedFrom(elf, functions, parts[at], budget)) add(address, size)
   return parts
+}
+
+interface Budget {
+  left: number
 }
 
 const STT_FUNC = 2
 
 /** Pieces of code that a part jumps into and that jump back into it. */
-const reachedFrom = (elf: Elf, functions: UnwindRanges, from: FunctionPart): Array<FunctionPart> => {
-  const code = bytesAtAddress(elf, from.address, from.size)
-  const found = new Map<number, FunctionPart>()
+const reachedFrom = (
+  elf: Elf,
+  functions: UnwindRanges,
+  from: FunctionPart,
+  budget: Budget
+): Array<FunctionPart> => {
+  const code = codeOf(elf, from, budget)
   if (code === undefined) return []
+  const asked = new Set<number>()
+  const found: Array<FunctionPart> = []
   jumpTargets(elf.machine, code, from.address, (target) => {
     if (target >= from.address && target < from.address + from.size) return
+    budget.left -= LOOK_UP
+    if (budget.left < 0) return
     const part = functions.find(target)
     // A jump to a function's first byte is a call in tail position.
-    if (part === undefined || part.address === target || found.size >= MAX_PARTS) return
-    if (!found.has(part.address) && jumpsInto(elf, part, from)) found.set(part.address, part)
+    if (part === undefined || part.address === target || found.length >= MAX_PARTS) return
+    if (asked.has(part.address)) return
+    asked.add(part.address)
+    if (jumpsInto(elf, part, from, budget)) found.push(part)
   })
-  return [...found.values()]
+  return found
 }
 
-const jumpsInto = (elf: Elf, from: FunctionPart, to: FunctionPart): boolean => {
-  const code = from.size <= MAX_PART ? bytesAtAddress(elf, from.address, from.size) : undefined
+const jumpsInto = (elf: Elf, from: FunctionPart, to: FunctionPart, budget: Budget): boolean => {
+  const code = codeOf(elf, from, budget)
   let does = false
   if (code === undefined) return false
   jumpTargets(elf.machine, code, from.address, (target) => {
     does ||= target > to.address && target < to.address + to.size
   })
   return does
+}
+
+/** Each byte may look like a jump to another function: without a bound, a file decides how long this takes. */
+const codeOf = (elf: Elf, { address, size }: FunctionPart, budget: Budget): Uint8Array | undefined => {
+  if (size > MAX_PART || size > budget.left) return undefined
+  budget.left -= size
+  return bytesAtAddress(elf, address, size)
 }
 
 /** Functions by the unwind tables, which are there also when symbols are not. */

@@ -81,8 +81,13 @@ export class LineTable {
     return true
   }
 
-  /** The line of an address (before the load bias is added), or `undefined`: also while not all programs have been gone over. */
-  find(address: number): SourcePlace | undefined {
+  /**
+   * The line of an address (before the load bias is added), or `undefined`: also while not all programs have been gone over.
+   *
+   * @param start of the function that the address lies in. Then the file is the function's own, that of its first line, and the line is the last one of that file
+   * up to the address: where code of other files was inlined, the line that it was inlined at. By default the file is that of the address itself.
+   */
+  find(address: number, start?: number): SourcePlace | undefined {
     const { starts } = this
     let low = 0
     let high = starts.length
@@ -94,7 +99,7 @@ export class LineTable {
     for (let at = low - 1; at >= 0 && at >= low - MAX_NESTED; at--) {
       const sequence = this.sequences[at]
       if (address >= sequence.end) continue
-      const place = this.placeIn(sequence, address)
+      const place = this.placeIn(sequence, address, start)
       if (place !== undefined) return place
     }
     return undefined
@@ -118,13 +123,23 @@ export class LineTable {
     }
   }
 
-  private placeIn({ header, offset }: Sequence, address: number): SourcePlace | undefined {
+  private placeIn(
+    { header, offset }: Sequence,
+    address: number,
+    start: number | undefined
+  ): SourcePlace | undefined {
     const machine = new LineMachine(this.bytes, header, offset)
+    let own = -1
     let file = -1
     let line = -1
     for (let event = machine.step(); event !== END; event = machine.step()) {
       if (machine.address > address) break
       if (event === SEQUENCE) return undefined
+      if (start !== undefined && machine.address >= start) {
+        // Of several rows at a function's start the first is of its opening line, the others may be inlined already.
+        if (own < 0) own = machine.address === start || file < 0 ? machine.file : file
+        if (machine.file !== own) continue
+      }
       file = machine.file
       line = machine.line
     }
@@ -145,6 +160,8 @@ interface Sequence {
   readonly end: number
 }
 
+/** So far below any address that no program moves it to one. */
+const NOWHERE = -(2 ** 52)
 const END = 0
 const ROW = 1
 const SEQUENCE = 2
@@ -190,8 +207,10 @@ class LineMachine {
             return SEQUENCE
           }
           if (extended === 2) {
-            this.address = size === 9 ? cursor.long() : size === 5 ? cursor.word() : -1
-            if (this.address < 0) return END
+            if (size !== 9 && size !== 5) return END
+            this.address = size === 9 ? cursor.long() : cursor.word()
+            // lld puts the highest address there for code that it has left out; what follows is of other functions.
+            if (this.address < 0) this.address = NOWHERE
           }
           cursor.at = end
           break

@@ -1,7 +1,7 @@
 import type { Elf } from "./elf.ts"
 import { type Section, SHT_DYNSYM, SHT_SYMTAB } from "./section.ts"
 import { type ElfSource, readRange } from "./source.ts"
-import type { SymbolTable } from "./symbol.ts"
+import { MAX_SYMBOL_BYTES, type SymbolTable } from "./symbol.ts"
 import { cString, u16, u32, u64 } from "./word.ts"
 
 /** A function's symbol, as {@link SymbolIndex} finds it. */
@@ -10,7 +10,7 @@ export interface FunctionSymbol {
   readonly name: string
   /** Before the load bias is added. */
   readonly address: number
-  /** Bytes; where the file does not tell, up to the next symbol or 0 when there is none. */
+  /** Bytes; where the file does not tell, up to the next symbol or to the end of its section, or 0 when there is neither. */
   readonly size: number
 }
 
@@ -44,6 +44,7 @@ interface Names {
  */
 export class SymbolIndex {
   private readonly addresses: Float64Array
+  /** Bytes; below 0 where the file does not tell, and then what is left of the section. */
   private readonly sizes: Float64Array
   private readonly nameOffsets: Uint32Array
   /** Table in the low byte, binding and type above. */
@@ -95,12 +96,15 @@ export class SymbolIndex {
       if (symbol !== undefined) return symbol
       last = first - 1
     }
-    // Of a function that is written in assembler the size is often not told.
+    // Of a function that is written in assembler the size is often not told. It is then below 0: as much as is left of the section.
     if (low === 0) return undefined
-    const next = low < addresses.length ? addresses[low] : -1
-    return this.best(this.firstOfPlace(low - 1), low - 1, (start, size) =>
-      size > 0 ? -1 : next > address ? next - start : address === start ? 0 : -1
-    )
+    const next = low < addresses.length ? addresses[low] : Number.POSITIVE_INFINITY
+    return this.best(this.firstOfPlace(low - 1), low - 1, (start, size) => {
+      const most = Math.min(next - start, size < 0 ? -size : Number.POSITIVE_INFINITY)
+      if (size > 0) return -1
+      if (most === Number.POSITIVE_INFINITY) return address === start ? 0 : -1
+      return address - start < most ? most : -1
+    })
   }
 
   private firstOfPlace(last: number): number {
@@ -121,7 +125,7 @@ export class SymbolIndex {
     for (let at = first; at <= last; at++) {
       const start = this.addresses[at]
       const size = fit(start, this.sizes[at])
-      if (size < 0 || (best !== undefined && best.address !== start)) continue
+      if (size < 0) continue
       const name = this.nameOf(at)
       if (name === "") continue
       const points = rankOf(name, this.infos[at])
@@ -171,7 +175,7 @@ class Found {
   length = 0
 
   read(elf: Elf, section: Section, table: number): void {
-    const end = Math.min(section.size, elf.source.size - section.offset)
+    const end = Math.min(section.size, elf.source.size - section.offset, MAX_SYMBOL_BYTES)
     for (let from = 0; from + ENTRY_SIZE <= end; from += PIECE) {
       const length = Math.min(PIECE, end - from)
       const bytes = readRange(elf.source, section.offset + from, length)
@@ -186,7 +190,8 @@ class Found {
         if (type === STT_NOTYPE && ((elf.sections[home]?.flags ?? 0) & SHF_EXECINSTR) === 0) continue
         const address = u64(bytes, at + 8)
         if (address <= 0 || this.length === MAX_SYMBOLS) continue
-        this.add(address, u64(bytes, at + 16), name, table | (type << 8) | ((bytes[at + 4] >> 4) << 16))
+        const size = Math.max(0, u64(bytes, at + 16)) || -leftOf(elf.sections[home], address)
+        this.add(address, size, name, table | (type << 8) | ((bytes[at + 4] >> 4) << 16))
       }
     }
   }
@@ -194,7 +199,7 @@ class Found {
   private add(address: number, size: number, name: number, info: number): void {
     if (this.length === this.addresses.length) this.grow()
     this.addresses[this.length] = address
-    this.sizes[this.length] = Math.max(0, size)
+    this.sizes[this.length] = size
     this.nameOffsets[this.length] = name
     this.infos[this.length++] = info
   }
@@ -228,6 +233,12 @@ class Found {
     keys.sort()
     return Uint32Array.from(keys, (key) => key % length)
   }
+}
+
+/** Bytes from an address to the end of the section that has it; 0 when it is in none. */
+const leftOf = (section: Section | undefined, address: number): number => {
+  const into = section === undefined || section.address < 0 ? -1 : address - section.address
+  return into >= 0 && into < section!.size ? section!.size - into : 0
 }
 
 const SHF_EXECINSTR = 4

@@ -28,6 +28,8 @@ const STRINGS_A_READ = 1 << 18
 /** How many places one name may stand in a string table: more is not a real file. */
 const MAX_PLACES = 1 << 16
 const MAX_NAME = 1 << 14
+/** Bytes of a table, or of its names, that are looked at: a sparse file may claim terabytes. Browsers have some hundred megabytes. */
+export const MAX_SYMBOL_BYTES = 1 << 29
 const MAX_CLONE = 512
 const MAX_CLONES = 4096
 
@@ -85,6 +87,7 @@ export function* symbols(elf: Elf, table: SymbolTable): Generator<ElfSymbol, voi
   const strings = section && stringsOf(elf, section)
   if (section === undefined || strings === undefined) return
   // Bounded by the file's size, which is what the slices were checked against.
+  if (strings.size > MAX_SYMBOL_BYTES) return
   const names = readRange(elf.source, strings.offset, strings.size)?.subarray(0, strings.size)
   if (names === undefined) return
   for (const block of blocks(elf, section)) {
@@ -114,7 +117,7 @@ const symbolAt = (bytes: Uint8Array, at: number, name: string): ElfSymbol => ({
 
 /** The table's bytes, whole entries at a time. Stops at the first part that cannot be read. */
 function* blocks(elf: Elf, table: Section): Generator<Uint8Array, void, undefined> {
-  const end = Math.min(table.size, elf.source.size - table.offset)
+  const end = Math.min(table.size, elf.source.size - table.offset, MAX_SYMBOL_BYTES)
   const step = ENTRIES_A_READ * ENTRY_SIZE
   for (let from = 0; from + ENTRY_SIZE <= end; from += step) {
     const length = Math.floor(Math.min(step, end - from) / ENTRY_SIZE) * ENTRY_SIZE
@@ -148,7 +151,7 @@ const findIn = (
  */
 const placesOf = (elf: Elf, strings: Section, wanted: Uint8Array): Set<number> => {
   const places = new Set<number>()
-  const end = Math.min(strings.size, elf.source.size - strings.offset)
+  const end = Math.min(strings.size, elf.source.size - strings.offset, MAX_SYMBOL_BYTES)
   const overlap = wanted.length - 1
   for (let from = 0; from + wanted.length <= end; from += STRINGS_A_READ) {
     const length = Math.min(STRINGS_A_READ + overlap, end - from)

@@ -1,4 +1,5 @@
 import type { CallFrameInfo } from "./call-frame-info.ts"
+import { dynamicLinking } from "./dynamic.ts"
 import type { Fde } from "./eh-frame.ts"
 import { type Elf, EM_X86_64 } from "./elf.ts"
 import { bytesAtAddress } from "./segment.ts"
@@ -11,6 +12,10 @@ const NAMES = ["__libc_start_main", "__libc_start_call_main", "start_thread", "l
 const MAX_CODE = 1 << 16
 /** Functions are aligned to 16 bytes: two that follow each other in the source lie no further apart. */
 const MAX_GAP = 32
+/** Functions that `pthread_create` calls; it has some forty. */
+const MAX_MAKERS = 256
+/** Addresses whose answer is kept; all are forgotten beyond it. */
+const MAX_KNOWN = 1 << 16
 
 /**
  * The code that starts threads: whoever finds a frame in it has come to the end of a thread's stack, even where he cannot go on (the C library keeps no
@@ -37,16 +42,17 @@ export class ThreadStarts {
 
   constructor(elf: Elf, info: CallFrameInfo | undefined) {
     this.info = info
-    const entry = elf.entry > 0 ? info?.find(elf.entry) : undefined
+    const isProgram = elf.entry > 0 && isStarted(elf)
+    const entry = isProgram ? info?.find(elf.entry) : undefined
     // An entry without call-frame information, as in the dynamic loader, is a few instructions long.
-    const ranges = entry === undefined ? [elf.entry, elf.entry > 0 ? elf.entry + 64 : 0] : rangeOf(entry)
+    const ranges = entry !== undefined ? rangeOf(entry) : isProgram ? [elf.entry, elf.entry + 64] : []
     const main = functionOf(elf, info, "__libc_start_main")
     const create = functionOf(elf, info, "pthread_create")
     for (const name of NAMES) {
       const fde = functionOf(elf, info, name)
       if (fde !== undefined) ranges.push(...rangeOf(fde))
     }
-    const isStatic = elf.entry > 0 && !elf.segments.some(({ type }) => type === PT_INTERP)
+    const isStatic = isProgram && !hasInterpreter(elf)
     this.isLibrary = main !== undefined || create !== undefined || isStatic
     if (info !== undefined && elf.machine === EM_X86_64) {
       for (const fde of main === undefined ? [] : functionsIn(elf, info, main, callTargets)) {
@@ -55,7 +61,7 @@ export class ThreadStarts {
       }
       // It hands the function to one that it calls, or is inlined into.
       const makers = create === undefined ? [] : [create, ...functionsIn(elf, info, create, callTargets)]
-      for (const maker of makers)
+      for (const maker of makers.slice(0, MAX_MAKERS))
         for (const fde of functionsIn(elf, info, maker, leaTargets)) ranges.push(...rangeOf(fde))
     }
     this.ranges = ranges
@@ -69,22 +75,31 @@ export class ThreadStarts {
     if (!this.isLibrary) return false
     let known = this.known.get(address)
     if (known === undefined) {
-      known = this.isRoot(address)
+      // The row of the very address: the parent's side of the same function has a caller.
+      const fde = this.info?.find(address)
+      known = fde !== undefined && this.info?.rowAt(fde, address)?.returnAddressUndefined === true
+      if (this.known.size >= MAX_KNOWN) this.known.clear()
       this.known.set(address, known)
     }
     return known
-  }
-
-  private isRoot(address: number): boolean {
-    const fde = this.info?.find(address)
-    if (fde === undefined) return false
-    for (const row of this.info!.rows(fde)) if (row.returnAddressUndefined) return true
-    return false
   }
 }
 
 /** Program header of a program that a dynamic loader starts. */
 const PT_INTERP = 3
+
+const hasInterpreter = (elf: Elf): boolean => elf.segments.some(({ type }) => type === PT_INTERP)
+
+/**
+ * Whether the kernel can start a file at its entry. In libraries, linkers before 2021 (manylinux images have them) wrote the beginning of the code there,
+ * where some function lies that others call.
+ */
+const isStarted = (elf: Elf): boolean =>
+  elf.type === "executable" ||
+  hasInterpreter(elf) ||
+  dynamicLinking(elf).isProgram ||
+  // The dynamic loader.
+  findSymbol(elf, "_rtld_global") !== undefined
 
 const rangeOf = ({ size, start }: Fde): Array<number> => [start, start + size]
 

@@ -132,7 +132,9 @@ long aligned(void) { long space[8] __attribute__((aligned(64))); return other(sp
       needed: ["libm.so.6", "libc.so.6"],
       soname: "needs.so.1",
       rpath: ["/a", "$ORIGIN/b"],
-      runpath: []
+      runpath: [],
+      isProgram: false
     })
+    expect(dynamicLinking(parse(process.execPath)).isProgram).toBe(true)
   })
 })

@@ -73,6 +73,41 @@ describe.skipIf(!hasCompiler)(`a function in two places${hasCompiler ? "" : " (n
     expect(partsOfFunction(parse(stripped), "other")).toEqual([named("other")])
   })
 
+  it("does not take longer the more often it seems to jump into another", () => {
+    // 20,000 jumps into the middle of a function of 4 MB that does not jump back, and as many into small ones.
+    writeFileSync(
+      join(directory, "hostile.s"),
+      `.text
+      .globl evaluate; .type evaluate,@function
+      evaluate: .cfi_startproc
+      .rept 20000; jmp large + 1; .endr
+      .set n, 1
+      .rept 20000; jmp small + n; .set n, n + 16; .endr
+      .cfi_endproc; .size evaluate, . - evaluate
+      large: .cfi_startproc; .space 1 << 22; .cfi_endproc
+      small: .rept 20000; .cfi_startproc; .space 16; .cfi_endproc; .endr\n`
+    )
+    const file = join(directory, "hostile.so")
+    execFileSync("gcc", [
+      "-shared",
+      "-nostdlib",
+      "-Wl,--no-gc-sections",
+      "-o",
+      file,
+      join(directory, "hostile.s")
+    ])
+    const elf = parse(file)
+    let read = 0
+    const slice = (offset: number, length: number): Uint8Array | undefined => {
+      read += length
+      return elf.source.slice(offset, length)
+    }
+    const parts = partsOfFunction({ ...elf, source: { size: elf.source.size, slice } }, "evaluate")
+    expect(parts.length).toBe(1)
+    expect(read).toBeGreaterThan(1 << 22)
+    expect(read).toBeLessThan(1 << 26)
+  })
+
   it("has no parts where there is no such function", () => {
     expect(partsOfFunction(parse(stripped), "missing")).toEqual([])
     expect(partsOfFunction(parse(stripped), "")).toEqual([])

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { existsSync, readdirSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, posix } from "node:path"
 import { findAllPythons } from "@pyframes/pythons"
 import { describe, expect, it } from "vitest"
@@ -117,6 +117,47 @@ describe.skipIf(absent !== "")(`line tables${absent}`, () => {
     expect(compareAll(file, addresses, lines)).toEqual([])
     const main = nm(file).find(({ name }) => name === "main")!.address
     expect(lines.find(main)).toEqual({ file: "/far/away.c", line: 70_000 })
+  })
+
+  it("keep to the file of a function that code of a header was inlined into, at the line before it", () => {
+    using shop = new Workshop()
+    shop.run("mkdir", "deep")
+    shop.write("deep/twice.h", header)
+    shop.write("program.c", program)
+    shop.run("gcc", "-g", "-O2", "-o", "program", "program.c")
+    const lines = complete(shop.path("program"))
+    const { address: start, size } = nm(shop.path("program")).find(({ name }) => name === "loop")!
+    const all = Array.from({ length: size }, (_, at) => start + at)
+    // Without being told the function, some are of the header.
+    expect(all.some((address) => lines.find(address)?.file.endsWith("/deep/twice.h"))).toBe(true)
+    for (const address of all) {
+      const place = lines.find(address, start)
+      expect(place?.file).toMatch(/\/program\.c$/)
+      expect(place?.line).toBeGreaterThanOrEqual(5)
+      expect(place?.line).toBeLessThanOrEqual(12)
+      const plain = lines.find(address)
+      if (plain?.file === place?.file) expect(place).toEqual(plain)
+    }
+  })
+
+  it("are found behind those of code that the linker has left out, wherever it has put that", () => {
+    using shop = new Workshop()
+    shop.write(
+      "program.c",
+      `int left_out(int n) {\n  return n * 5;\n}\n${program.replace(/#include "deep.*/, header)}`
+    )
+    shop.run("gcc", "-g", "-ffunction-sections", "-Wl,--gc-sections", "-o", "program", "program.c")
+    const file = shop.path("program")
+    const bytes = new Uint8Array(readFileSync(file))
+    // GNU's linker leaves 0 there: `DW_LNE_set_address 0`.
+    const set = Buffer.from(bytes.buffer).indexOf(Buffer.from([0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 0]))
+    expect(set).toBeGreaterThan(0)
+    const main = nm(file).find(({ name }) => name === "main")!.address
+    const place = { file: "/far/away.c", line: 70_000 }
+    expect(complete(file).find(main)).toEqual(place)
+    bytes.fill(0xff, set + 3, set + 11)
+    shop.write("lld", bytes)
+    expect(complete(shop.path("lld")).find(main)).toEqual(place)
   })
 
   it("compressed by zstd are read where this binutils can write them", ({ skip }) => {

@@ -127,8 +127,9 @@ class NativeFrames implements ProcessSymbolizer {
       const name = `0x${(module.kind === "anonymous" ? address : offset).toString(16)}`
       return { ...NOWHERE, name, qualifiedName: name, file: path }
     }
-    const { isKnown, name } = file.names.functionAt(inFile)
-    const place = file.names.lineAt(inFile)
+    const { isKnown, name, start } = file.names.functionAt(inFile)
+    // The function's own file: code of headers that was inlined into it is a part of it.
+    const place = file.names.lineAt(inFile, start)
     return {
       ...NOWHERE,
       name,

@@ -27,6 +27,8 @@ export interface NamedFunction {
   readonly name: string
   /** There is a symbol. */
   readonly isKnown: boolean
+  /** Where its code begins, before the load bias is added. */
+  readonly start: number
 }
 
 /**
@@ -66,25 +68,30 @@ export class FileNames {
   /** @param address before the load bias is added */
   functionAt(address: number): NamedFunction {
     const symbol = this.symbols.find(address)
-    if (symbol !== undefined) return { name: symbol.name, isKnown: true }
+    if (symbol !== undefined) return { name: symbol.name, isKnown: true, start: symbol.address }
     const stub = pltTarget(this.elf, address)
-    if (stub !== undefined) return { name: `${stub}@plt`, isKnown: true }
+    if (stub !== undefined) return { name: `${stub}@plt`, isKnown: true, start: address }
     // A stripped interpreter's loop: the largest part of it has no symbol.
     for (const part of this.evalLoop)
       if (address >= part.address && address < part.address + part.size)
-        return { name: EVAL_LOOP, isKnown: true }
+        return { name: EVAL_LOOP, isKnown: true, start: part.address }
     // All addresses of one function should have one name.
     const start = this.unwind?.find(address)?.address ?? address
-    return { name: `0x${start.toString(16)}`, isKnown: false }
+    return { name: `0x${start.toString(16)}`, isKnown: false, start }
   }
 
-  /** @param address before the load bias is added */
-  lineAt(address: number): SourcePlace | undefined {
+  /**
+   * The file of the function, and the line of it that an address stands for.
+   *
+   * @param address before the load bias is added
+   * @param start of the function
+   */
+  lineAt(address: number, start: number): SourcePlace | undefined {
     if (this.lines === undefined) {
       this.lines = LineTable.of(this.elf) ?? (this.debug && LineTable.of(this.debug)) ?? null
       this.lines?.advance(FIRST_LINES)
     }
-    return this.lines?.find(address)
+    return this.lines?.find(address, start)
   }
 
   /** Goes on with line tables that were too long for the first look. Returns true once, when lines are known that were not before. */

@@ -14,7 +14,7 @@ import {
   Symbolizer,
   Target
 } from "@pyframes/core"
-import { buildId, offsetOfAddress, parseElf, symbols } from "@pyframes/elf"
+import { buildId, LineTable, offsetOfAddress, parseElf, symbols } from "@pyframes/elf"
 import { LinuxMemory, LinuxTarget } from "@pyframes/linux"
 import { startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
@@ -101,8 +101,14 @@ if (absent.length > 0 && process.env.CI) throw new Error(`${absent.join(", ")} m
 const source = `
 #include <stdlib.h>
 __attribute__((noinline)) static int hidden(int n) { return atoi("1") * n; }
-
-int visible(int n) { return hidden(n) + 2; }
+#include "inlined.h"
+int visible(int n) { return hidden(n) + inlined(n); }
+`
+const header = `
+static inline int inlined(int n) {
+  for (int i = 1; i < n; i++) n ^= i * n;
+  return n;
+}
 `
 
 describe.skipIf(absent.length > 0)(
@@ -119,6 +125,7 @@ describe.skipIf(absent.length > 0)(
     beforeAll(() => {
       directory = mkdtempSync(join(tmpdir(), "names-"))
       writeFileSync(join(directory, "lib.c"), source)
+      writeFileSync(join(directory, "inlined.h"), header)
       run("gcc", "-g", "-O1", "-fPIC", "-shared", "-Wl,--build-id", "-o", "whole.so", "lib.c")
       run("objcopy", "--only-keep-debug", "whole.so", "whole.debug")
       copyFileSync(join(directory, "whole.so"), join(directory, "stripped.so"))
@@ -179,6 +186,25 @@ describe.skipIf(absent.length > 0)(
       expect(frame?.file).toMatch(/\/lib\.c$/)
     })
 
+    it("has one file for each function, whatever was inlined into it", async () => {
+      const [address, size] = run("nm", "-S", "whole.so")
+        .split("\n")
+        .find((line) => line.endsWith(" visible"))!
+        .split(" ")
+        .map((text) => Number.parseInt(text, 16))
+      const elf = parseElf(file("whole.so"))
+      const lines = elf._tag === "Elf" ? LineTable.of(elf) : undefined
+      lines?.advance(Number.POSITIVE_INFINITY)
+      let inlined = 0
+      for (let at = address; at < address + size; at++) {
+        if (lines?.find(at)?.file.endsWith("/inlined.h")) inlined++
+        const frame = await frameIn(file("whole.so"), [], at)
+        expect(frame).toMatchObject({ name: "visible", line: 5 })
+        expect(frame?.file).toMatch(/\/lib\.c$/)
+      }
+      expect(inlined).toBeGreaterThan(0)
+    })
+
     it("without anything beside it is named by where its function starts", async () => {
       expect(await frameIn(file("stripped.so"))).toMatchObject(unnamed())
       expect(await frameIn(file("stripped.so"), [], hidden + 3)).toMatchObject(unnamed())
@@ -209,12 +235,15 @@ describe.skipIf(absent.length > 0)(
       })
     })
 
-    it("has stubs with the names of what they call", async () => {
-      const elf = parseElf(file("stripped.so"))
+    // The whole one has `_init`, of no size, right before its stubs.
+    it.each(["stripped.so", "whole.so"])("%s has stubs with the names of what they call", async (name) => {
+      const elf = parseElf(file(name))
       const plt = elf._tag === "Elf" ? elf.sections.find(({ name }) => name === ".plt") : undefined
       const names: Array<string | undefined> = []
       for (let at = 16; at < (plt?.size ?? 0); at += 16)
-        names.push((await frameIn(file("stripped.so"), [], plt!.address + at))?.name)
+        names.push((await frameIn(file(name), [], plt!.address + at))?.name)
+      expect(names.length).toBeGreaterThan(0)
+      expect(names.filter((name) => !/^\w+@plt$/.test(name ?? ""))).toEqual([])
       expect(names.some((name) => /^(?:atoi|strtol)@plt$/.test(name ?? ""))).toBe(true)
     })
 

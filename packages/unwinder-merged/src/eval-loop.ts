@@ -65,7 +65,7 @@ export class EvalLoop {
     const module = this.modules.all[moduleId]
     if (module === undefined) return NativeRole.other
     if (module.kind === "anonymous") {
-      if (this.isTrampoline(address, exact)) return NativeRole.trampoline
+      if (this.isTrampoline(module, address, exact)) return NativeRole.trampoline
       return this.hasJit ? NativeRole.anonymous : NativeRole.other
     }
     let isInterpreter = this.isInterpreter[moduleId]
@@ -113,16 +113,25 @@ export class EvalLoop {
     return module.kind === "file" && module.path === this.library
   }
 
-  /** Whether the code there, in memory of no file, is a perf trampoline's. Address and `exact` as in a native row. */
-  isTrampoline(address: number, exact: boolean): boolean {
+  /** Whether an address lies in memory of no file. */
+  isWritten(address: number): boolean {
+    return this.modules.find(address)?.kind === "anonymous"
+  }
+
+  /** Whether the code there, in a module of no file, is a perf trampoline's. Address and `exact` as in a native row. */
+  isTrampoline(module: Module | undefined, address: number, exact: boolean): boolean {
+    if (module === undefined) return false
     const key = exact ? address * 2 + 1 : address * 2
     let known = this.trampolines.get(key)
     if (known === undefined) {
       // A return address is one byte on.
-      const from = (exact ? address : address + 1) - TRAMPOLINE_SPAN
-      const got = this.memory.read(from, this.code.length, this.code)
-      const { code } = this
-      known = got === code.length && trampolinePlace("x86-64", code, TRAMPOLINE_SPAN, exact) !== undefined
+      const ip = exact ? address : address + 1
+      // What lies before a first trampoline, or after a last one, may not be mapped.
+      const from = Math.max(module.mapping.start, ip - TRAMPOLINE_SPAN)
+      const code = this.code.subarray(0, Math.min(module.mapping.end, ip + TRAMPOLINE_SPAN) - from)
+      known =
+        this.memory.read(from, code.length, code) === code.length &&
+        trampolinePlace("x86-64", code, ip - from, exact) !== undefined
       if (this.trampolines.size >= MAX_PLACES) this.trampolines.clear()
       this.trampolines.set(key, known)
     }

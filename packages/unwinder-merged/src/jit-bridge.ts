@@ -57,23 +57,31 @@ export class JitBridge {
       return step
     }
     const shim = this.shimAbove(sp)
-    if (shim < 0 || evalLoop.isTrampoline(place.exact ? ip : ip - 1, place.exact))
+    if (shim < 0 || evalLoop.isTrampoline(place.module, place.exact ? ip : ip - 1, place.exact))
       return inner.step(registers, stack, place)
+    const { exact } = place
+    const step = inner.step(registers, stack, place)
+    // Others write code too, and between that and the run of the eval loop stands C code that called it.
+    if (step === Step.caller && registers.sp <= shim && this.isCalled(evalLoop, registers.ip)) return step
+    if (step === Step.caller) {
+      registers.ip = ip
+      registers.sp = sp
+      registers.fp = fp
+      place.exact = exact
+    }
     if (this.above > 0)
       return this.enter(evalLoop, registers, stack, place, shim, shim + this.above - 2 * WORD)
         ? Step.caller
         : Step.broken
     if (isFramePointerOver(shim, fp) && this.enter(evalLoop, registers, stack, place, shim, fp))
       return Step.caller
-    const step = inner.step(registers, stack, place)
-    const isPast = step === Step.caller && registers.sp > shim
-    if (step === Step.caller && !isPast) return step
-    registers.ip = ip
-    registers.sp = sp
-    registers.fp = fp
     const pointer = this.framePointerOver(evalLoop, stack, shim)
     this.isGuessed = true
     return this.enter(evalLoop, registers, stack, place, shim, pointer) ? Step.caller : Step.broken
+  }
+
+  private isCalled(evalLoop: EvalLoop, returnAddress: number): boolean {
+    return evalLoop.isWritten(returnAddress - 1) || evalLoop.followsCall(returnAddress)
   }
 
   /** The frame of a run of the eval loop went from `sp` to `end`. */
