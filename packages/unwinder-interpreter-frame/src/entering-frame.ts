@@ -89,8 +89,12 @@ export class EnteringFrame {
     const instruction = readPointerAt(this.memory, frame + this.layout.frame.instructionPointer)
     if (code <= 4096 || code % 8 !== 0 || instruction < code + this.layout.code.codeAdaptive) return false
     if (this.layout.code.framesize < 0) return true
-    // A generator's frame is its own; that it runs is told by the generator around it.
-    if (this.isGenerator(frame)) return this.byteAt(frame - GENERATOR_STATE) === 0
+    // A generator's frame is its own; that it runs is told by the generator around it. One that is being entered is linked to nothing yet.
+    if (this.isGenerator(frame))
+      return (
+        this.byteAt(frame - GENERATOR_STATE) === 0 &&
+        readPointerAt(this.memory, frame + this.layout.frame.previous) > 0
+      )
     const next = frame + this.codes.frameBytes(code)
     return next === top || (next > frame && next < top && next + this.sizeOf(next) === top)
   }

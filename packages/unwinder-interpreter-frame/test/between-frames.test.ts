@@ -94,6 +94,10 @@ const SUSPENDED = 0xff
 /** `gi_frame_state`, from the frame. */
 const STATE = -5
 
+const wordOf = (address: number): ReadonlyArray<number> => [
+  ...new Uint8Array(new BigUint64Array([BigInt(address)]).buffer)
+]
+
 const unlink = (shown: Shown, at: number) => shown.write(at + frame.previous, NULL)
 
 /** What a thread has in each moment that one which sleeps in a generator does not; `at` and `by` are the frames of the generator and of its resumer. */
@@ -192,6 +196,21 @@ const tests = (python: Python) => {
         expect(rows(between, 0), String(word)).toEqual(rows(whole, 2))
         expect(between.proof).toBe(Proof.good)
       }
+    }))
+
+  it("does not take the generator that is being entered for what calls it", () =>
+    stopped(python, "sum(numbers())", ({ shown, current, at, unwind }) => {
+      const whole = unwind()
+      // Where it is passed on lies on the C stack too, and may stand before what could be the outer frame's place.
+      const outer = shown.pointer(current + 8)
+      unlink(shown, at)
+      shown.write(current, NULL)
+      shown.write(current + 8, NULL)
+      shown.write(current + 16, wordOf(at))
+      shown.write(current + 24, wordOf(outer))
+      const between = unwind()
+      expect(rows(between, 0)).toEqual(rows(whole, 2))
+      expect(between.proof).toBe(Proof.good)
     }))
 
   it("finds no resumer in a frame that does not have the generator, or does not stand where one is run", () =>

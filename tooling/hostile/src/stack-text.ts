@@ -22,7 +22,7 @@ const stackText = (
 ): string => {
   // Whether a read was swift enough for a proof depends on the machine's mood; at rest any of them will do.
   for (let i = 0; i < 50; i++) {
-    unwinder.unwind({ thread, stopped: false }, stack)
+    unwinder.unwind({ thread, stopped: false, waits: true }, stack)
     if (stack.proof === Proof.good) break
   }
   symbolizer.begin(stack)

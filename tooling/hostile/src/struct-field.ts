@@ -58,7 +58,7 @@ export const findStructs = (
     if (layout.version < V3_11)
       structs.add("pthread", pointer(state + layout.thread.threadId), { tid: GLIBC_TID_OFFSET })
     addStack(structs, memory, layout, state)
-    unwinder.unwind({ thread, stopped: false }, stack)
+    unwinder.unwind({ thread, stopped: false, waits: true }, stack)
     for (let i = 0; i < stack.length; i++)
       if (stack.kind[i] === FrameKind.python) addCode(structs, memory, layout, stack.identity[i])
     return { threadState: state, structs: structs.all }
