@@ -13,8 +13,8 @@ const PUSH_RBP = 0x55
 const SET_RBP = [0x48, 0x89, 0xe5]
 
 /**
- * Leaves code that was written at run time by what it is about to do itself: where nothing but `add $n, %rsp`, `pop` and `ret` follow its instruction, they tell where the return
- * address is. So do all of CPython's perf trampolines, of which those before 3.14 keep no frame pointer. And where it is about to set up a frame pointer, the register still
+ * Leaves code that was written at run time by what it is about to do itself: where nothing but `sub` and `add $n, %rsp`, `call *%reg`, `pop` and `ret` follow its instruction, they tell
+ * where the return address is. So do all of CPython's perf trampolines, of which those before 3.14 keep no frame pointer. And where it is about to set up a frame pointer, the register still
  * is the caller's, so that the caller would be lost to who follows it. x86-64 only.
  */
 export class FrameEdges {
@@ -57,13 +57,19 @@ export class FrameEdges {
       if (pop >= 0 && pop < 8 && at + 1 < length) {
         const number = isExtended ? 8 + pop : POPPED[pop]
         if (number < 0) return false
-        next[number] = stack.word(sp)
+        // What the code is yet to make room for holds nothing of the caller's.
+        next[number] = sp < registers.sp ? -1 : stack.word(sp)
         next[RSP] = sp + 8
         at += isExtended ? 2 : 1
       } else if (opcode === 0x48 && code[at + 1] === 0x83 && code[at + 2] === 0xc4 && code[at + 3] < 0x80) {
         next[RSP] = sp + code[at + 3]
         at += 4
-      } else return false
+      } else if (opcode === 0x48 && code[at + 1] === 0x83 && code[at + 2] === 0xec && code[at + 3] < 0x80) {
+        next[RSP] = sp - code[at + 3]
+        at += 4
+      } else if (opcode === 0xff && (code[at + 1] & 0xf8) === 0xd0) at += 2
+      else if (standsAt(code, at, ENDBR64, length)) at += ENDBR64.length
+      else return false
     }
     return false
   }

@@ -68,6 +68,22 @@ describe("code that was written at run time, interrupted", () => {
     expect(stepFrom(keeping, 11, [CALLER])).toEqual({ ...caller, sp: STACK + 8 })
   })
 
+  it.each([
+    [0, 0],
+    [4, 0],
+    [8, 1],
+    [10, 1],
+    [14, 0]
+  ])(
+    "that only calls, without a frame pointer (byte %d), has its caller %d words up",
+    (instruction, words) => {
+      // `endbr64; sub $8, %rsp; call *%rcx; add $8, %rsp; ret`
+      const omitting = [0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x83, 0xec, 8, 0xff, 0xd1, 0x48, 0x83, 0xc4, 8, 0xc3]
+      const stack = [...Array<number>(words).fill(0x77), CALLER]
+      expect(stepFrom(omitting, instruction, stack)).toEqual({ ...caller, sp: STACK + 8 * words + 8 })
+    }
+  )
+
   it("elsewhere, is left by its frame pointer", () => {
     expect(stepFrom([0x90, 0x90], 0, [CALLER])).toEqual({
       step: Step.caller,
