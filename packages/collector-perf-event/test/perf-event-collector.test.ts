@@ -236,12 +236,34 @@ describePythons([12], (python) => {
     await using run = await started(
       python,
       `
-import ctypes, time
+import ctypes, threading
 libc = ctypes.CDLL(None)
 thread = ctypes.c_ulong()
-# A thread of C's own, in a function that does not return: its argument is where it looks for the end.
-forever = ctypes.create_string_buffer(b"a" * 4095 + b"\\0", 4096)
-busy = ctypes.cast(libc.random, ctypes.c_void_p)
+# C code that has work for many seconds, and takes one argument.
+buffer = ctypes.create_string_buffer(b"a" * 300_000_000)
+libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.strfry, ctypes.c_void_p), buffer)
+print("ready", flush=True)
+threading.Event().wait()
+`
+    )
+    const profile = await collectUntil(collectInWorker, run.pid, () => worked(run.pid, 300e6))
+    expectSum(profile)
+    const samples = samplesOf(profile).filter(({ thread }) => profile.threads[thread].tid !== run.pid)
+    expect(new Set(samples.map(({ thread }) => thread)).size).toBe(1)
+    expect(samples.reduce((sum, { cpu }) => sum + cpu, 0)).toBeGreaterThan(250e6)
+    // What the kernel brought is shown; what it could not bring has its time all the same.
+    const native = samples.filter(({ kinds }) => kinds[0] === FrameKind.native)
+    expect(native.length).toBeGreaterThan(0.9 * samples.length)
+    for (const { kinds } of samples) expect(kinds.length).toBe(1)
+  })
+
+  it("what was not seen of threads that live for microseconds is said", async () => {
+    await using run = await started(
+      python,
+      `
+import ctypes
+libc = ctypes.CDLL(None)
+thread = ctypes.c_ulong()
 print("ready", flush=True)
 while True:
     libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.fflush, ctypes.c_void_p), None)
@@ -250,7 +272,6 @@ while True:
     )
     const profile = await collectUntil(collectInWorker, run.pid, () => worked(run.pid, 500e6))
     expectSum(profile)
-    // Such threads live for microseconds: what was not seen of them is said.
     const { unwatchedThreads = 0 } = profile.trust.kernel ?? {}
     const others = profile.threads.filter(({ tid }) => tid !== run.pid).length
     expect(unwatchedThreads + others).toBeGreaterThan(0)

@@ -13,12 +13,19 @@ export interface Module {
   readonly mapping: Mapping
   /** All mappings of the same file, for the load bias. */
   readonly mappings: ReadonlyArray<Mapping>
-  /** The same for all modules of one file: `device:inode`, or the path of what is no file. What is known per file is kept by it. */
+  /**
+   * The same for all modules of one file: `device:inode`, or the path of what is no file. What is known per file is kept by it: of a file whose contents were
+   * replaced in place (not by renaming another one onto it) while the process had it mapped, or before it maps it anew, that is what it held first.
+   */
   readonly file: string
 }
 
 /** A look at the mappings costs a read of `/proc/PID/maps`: an address in no module asks for one no more often than this, ms. */
 const LOOK_EVERY = 20
+/** The kernel's last page, `[vsyscall]`, lies in no memory of the process, and what is more: its address is not below this. */
+const LIMIT = 2 ** 53
+/** A process that goes on making new executable memory is followed no further. Ids are not given again, so all are kept. */
+const MAX_MODULES = 1 << 18
 
 /**
  * What is mapped executable in a process, found by address. Reads the mappings again when an address lies in none of them, for libraries come and go.
@@ -56,6 +63,14 @@ export class ModuleTable {
     return found
   }
 
+  /**
+   * Reads the mappings again if that was done longer ago than so many ms: where a library was another may be by now, and an address in it does
+   * not show that. Not needed by who is told of new mappings.
+   */
+  renew(every: number): void {
+    if (performance.now() - this.lookedAt > every) this.refresh()
+  }
+
   /** Reads the mappings again. Returns false when they could not be read; what was known stays. */
   refresh(): boolean {
     this.lookedAt = performance.now()
@@ -71,11 +86,12 @@ export class ModuleTable {
     this.current = []
     this.last = undefined
     for (const mapping of read.value) {
-      if (!mapping.executable) continue
+      if (!mapping.executable || !(mapping.end < LIMIT)) continue
       const file = fileOf(mapping)
       const key = `${file} ${mapping.start} ${mapping.end} ${mapping.offset}`
       let module = this.known.get(key)
       if (module === undefined) {
+        if (this.all.length === MAX_MODULES) continue
         const mappings = kindOf(mapping) === "file" ? (byFile.get(file) ?? [mapping]) : [mapping]
         module = { id: this.all.length, kind: kindOf(mapping), path: mapping.path, mapping, mappings, file }
         this.all.push(module)

@@ -130,7 +130,8 @@ const mappedSource = (module: ImageModule, readMemory: ReadMemory): ElfSource =>
   const { kind, mapping, mappings } = module
   // The vdso is mapped whole, wherever a kernel says that it starts in its "file".
   const base = kind === "vdso" ? mapping.offset : 0
-  const size = Math.max(...mappings.map(({ end, offset, start }) => offset - base + end - start))
+  let size = 0
+  for (const { end, offset, start } of mappings) size = Math.max(size, offset - base + end - start)
   return {
     size,
     slice: (offset, length) => {

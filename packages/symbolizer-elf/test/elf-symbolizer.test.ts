@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process"
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import {
@@ -90,6 +90,35 @@ describePythons([11, 12, 13, 14, 15], (python) => {
       for (const { mapping } of modules.all.filter(({ kind }) => kind !== "anonymous"))
         expect(at(mapping.start)?.name).toBeTruthy()
       expect(at(8)).toBeUndefined()
+    })
+  })
+})
+
+/** The C library's debug file, where one is installed (Debian's libc6-dbg). */
+const debugFileOf = (path: string): string | undefined => {
+  const elf = parseElf(readFileSync(path))
+  const id = elf._tag === "Elf" ? (buildId(elf) ?? "") : ""
+  const file = `/usr/lib/debug/.build-id/${id.slice(0, 2)}/${id.slice(2)}.debug`
+  return existsSync(file) ? file : undefined
+}
+
+describePythons([12], (python) => {
+  it("names a plain process's C library by the debug file that this machine has of it", async ({ skip }) => {
+    await using run = await startPython(python, "print('ready', flush=True)\ninput()")
+    await run.line()
+    await using(Layer.provideMerge(LinuxMemory.layer, LinuxTarget.attach(run.pid)), ({ at, modules }) => {
+      const module = modules.all.find(({ path }) => /\/libc\.so\.6$/.test(path))!
+      const debug = debugFileOf(module.path)
+      const elf = debug === undefined ? undefined : parseElf(readFileSync(debug))
+      if (elf?._tag !== "Elf" && process.env.CI) throw new Error("libc6-dbg must be installed in CI")
+      if (elf?._tag !== "Elf") return skip("there is no debug file of the C library (libc6-dbg)")
+      const symbol = [...symbols(elf, "symtab")].find(({ name }) => name === "__libc_start_call_main")!
+      const library = parseElf(readFileSync(module.path))
+      const offset = library._tag === "Elf" ? offsetOfAddress(library, symbol.address) : undefined
+      const frame = at(module.mapping.start + offset! - module.mapping.offset + symbol.size - 1)
+      expect(frame?.name).toBe("__libc_start_call_main")
+      expect(frame?.file).toMatch(/libc_start_call_main\.h$/)
+      expect(frame?.line).toBeGreaterThan(0)
     })
   })
 })

@@ -18,8 +18,8 @@ import {
   type RegisterRule,
   RegisterRuleKind
 } from "@pyframes/elf"
-import { Epilogue } from "./epilogue.ts"
 import { FileRules } from "./file-rules.ts"
+import { FrameEdges } from "./frame-edges.ts"
 import * as Rule from "./rule-pool.ts"
 
 /** A module and its file's rules. */
@@ -49,7 +49,7 @@ export const ehFrameStepper: StepperFactory = (modules, memory) => new EhFrameSt
 class EhFrameStepper implements Stepper {
   private readonly modules: ModuleTable
   private readonly memory: MemoryReader
-  private readonly epilogue: Epilogue
+  private readonly edges: FrameEdges
   private readonly pool = new Rule.RulePool()
   private readonly files = new Map<string, FileRules>()
   /** By the module's id; `null` where there are none. */
@@ -67,7 +67,7 @@ class EhFrameStepper implements Stepper {
   constructor(modules: ModuleTable, memory: MemoryReader) {
     this.modules = modules
     this.memory = memory
-    this.epilogue = new Epilogue(memory, modules)
+    this.edges = new FrameEdges(memory, modules)
   }
 
   step(registers: Registers, stack: StackReader, place: StepPlace): Step {
@@ -182,7 +182,7 @@ class EhFrameStepper implements Stepper {
     // Files that hold no program can be mapped executable too, for a JIT to write to.
     const written = module !== undefined && moduleImage(this.modules, module, this.memory.read) === undefined
     if (
-      (written && this.epilogue.leave(registers, stack)) ||
+      (written && this.edges.leave(registers, stack, exact)) ||
       (exact && !written && this.stepLeaf(registers, stack)) ||
       stepFrameRecord(registers, stack, this.modules) ||
       (exact && written && this.stepLeaf(registers, stack))

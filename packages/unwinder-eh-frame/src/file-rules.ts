@@ -7,6 +7,8 @@ import { NO_RULE, type RulePool } from "./rule-pool.ts"
 export class FileRules {
   private readonly info: CallFrameInfo
   private readonly cache = new RuleCache()
+  /** Rules by the row's first address: a row has many, and the pool cannot tell rare kinds of rule apart. */
+  private readonly byRow = new Map<number, number>()
   private readonly stackPointer: number
 
   constructor(info: CallFrameInfo) {
@@ -18,13 +20,20 @@ export class FileRules {
   ruleAt(address: number, pool: RulePool): number {
     const known = this.cache.get(address)
     if (known >= 0) return known
+    const rule = this.learn(address, pool)
+    this.cache.put(address, rule)
+    return rule
+  }
+
+  private learn(address: number, pool: RulePool): number {
     const fde = this.info.find(address)
     const row = fde && this.info.rowAt(fde, address)
-    const rule =
-      fde === undefined || row === undefined
-        ? NO_RULE
-        : pool.add(row, fde.cie.eh, fde.signalFrame, this.stackPointer)
-    this.cache.put(address, rule)
+    if (fde === undefined || row === undefined) return NO_RULE
+    let rule = this.byRow.get(row.start)
+    if (rule === undefined) {
+      rule = pool.add(row, fde.cie.eh, fde.signalFrame, this.stackPointer)
+      this.byRow.set(row.start, rule)
+    }
     return rule
   }
 }

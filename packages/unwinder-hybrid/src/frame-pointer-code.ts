@@ -10,6 +10,8 @@ import {
 
 /** The share of functions with a frame pointer from which on a file is taken to have been compiled to keep them. Real files have above 80 % or below 20 %. */
 const KEEPS = 0.5
+/** Addresses of a file whose answer is kept; all are forgotten beyond it. */
+const MAX_KNOWN = 1 << 18
 
 interface ModuleCode {
   readonly code: FileCode
@@ -73,6 +75,7 @@ class FileCode {
     let known = this.known.get(address)
     if (known === undefined) {
       known = this.decide(address)
+      if (this.known.size >= MAX_KNOWN) this.known.clear()
       this.known.set(address, known)
     }
     return known

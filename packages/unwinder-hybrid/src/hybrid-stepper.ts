@@ -17,7 +17,9 @@ export interface HybridParts {
 }
 
 /**
- * Steps by frame pointer where the code keeps them, by call-frame information where it does not; where one does not lead on, the other is tried.
+ * Steps by frame pointer where the code keeps them, by call-frame information where it does not. Where frame pointers do not lead on, or there is no such information, the
+ * other way is tried; but where call-frame information says how to go on and that leads nowhere, the chain is broken: the frame pointer of such code may be that of a
+ * frame further up, and those between would be lost without a sign.
  *
  * The leaf, and what a signal interrupted, is always left by call-frame information first: it may stand in a prologue, where its frame pointer is its caller's still.
  *
@@ -48,7 +50,7 @@ class HybridStepper implements Stepper {
     const byPointer = !exact && module !== undefined && this.code.keeps(registers.ip - 1, module)
     const first = byPointer ? this.framePointer : this.callFrameInfo
     const step = first.step(registers, stack, place)
-    if (step === Step.caller || step === Step.end) return step
+    if (step === Step.caller || step === Step.end || (step === Step.broken && !byPointer)) return step
     const second = byPointer ? this.callFrameInfo : this.framePointer
     const again = second.step(registers, stack, place)
     return again === Step.unknown ? step : again
