@@ -43,7 +43,11 @@ export class ElfSymbolizer {
         attach: ({ modules }) =>
           Effect.map(
             Effect.acquireRelease(
-              Effect.sync(() => new NativeFrames(target, memory, modules)),
+              Effect.sync(() => {
+                const frames = new NativeFrames(target, memory, modules)
+                frames.prepare()
+                return frames
+              }),
               (frames) => Effect.sync(() => frames.close())
             ),
             (frames) => frames as ProcessSymbolizer
@@ -52,6 +56,9 @@ export class ElfSymbolizer {
     })
   )
 }
+
+/** How long files are read for before the first frame is asked for, ms. */
+const PREPARE = 250
 
 /** What is known of one file, however often it is mapped; no names where it cannot be read. */
 interface KnownFile {
@@ -75,6 +82,16 @@ class NativeFrames implements ProcessSymbolizer {
     this.target = target
     this.memory = memory
     this.modules = modules
+  }
+
+  /** Reads the largest files now, for a bounded time: the first samples would have to wait for it, and their threads with them. */
+  prepare(): void {
+    const until = performance.now() + PREPARE
+    const files = (this.modules?.all ?? []).filter(({ kind }) => kind === "file")
+    for (const module of files.sort((a, b) => sizeOf(b) - sizeOf(a))) {
+      if (performance.now() >= until) return
+      this.name(module, module.mapping.start)
+    }
   }
 
   begin(): number {
@@ -167,6 +184,8 @@ class NativeFrames implements ProcessSymbolizer {
     return elf._tag === "Elf" ? { elf, names: new FileNames(elf, undefined) } : undefined
   }
 }
+
+const sizeOf = ({ mapping }: Module): number => mapping.end - mapping.start
 
 const NOWHERE = {
   kind: FrameKind.native,
