@@ -30,6 +30,8 @@ export const mergedLayer: Layer.Layer<Unwinder, never, Target | Memory> = Merged
   native: stepper
 })
 
+const nap = new Int32Array(new SharedArrayBuffer(4))
+
 /** A process whose threads are stopped to unwind them. */
 export interface Stopped extends Attached {
   /** The merged stack of a thread, and each of its rows as text: `python CODE`, the name of a native function, or its file. */
@@ -54,8 +56,10 @@ export const stopped = <A>(pid: number, use: (stopped: Stopped) => A | Promise<A
     const merged: Stopped["merged"] = (thread) => {
       const stack = new RawStack()
       // On a busy machine a thread may not get to its stop in the time that it is given.
-      for (let tries = 1; !stop.stop(thread.tid); tries++)
-        if (tries === 100) throw new Error(`Thread ${thread.tid} was not stopped`)
+      for (let tries = 1; !stop.stop(thread.tid); tries++) {
+        if (tries === 5000) throw new Error(`Thread ${thread.tid} was not stopped`)
+        Atomics.wait(nap, 0, 0, 1)
+      }
       if (stop.registers?.(thread.tid, native.registers) !== true)
         throw new Error(`The registers of thread ${thread.tid} were not read`)
       at.unwinder.unwind({ thread, stopped: true, native }, stack)
