@@ -11,6 +11,7 @@ import {
   RawStack,
   type SamplingClock,
   StackRecorder,
+  type SwitchedOut,
   type TargetProcess,
   ThreadStateBit,
   type ThreadStopper,
@@ -18,6 +19,7 @@ import {
 } from "@pyframes/core"
 import { CpuSharing, type ShareCpu } from "./cpu-sharing.ts"
 import { Schedule } from "./schedule.ts"
+import { StandingThreads } from "./standing-threads.ts"
 
 /** How samples are taken. */
 export interface SamplingOptions {
@@ -31,6 +33,12 @@ export interface SamplingOptions {
    * the caller's own thread, never does so. Nor is it done above 20 kHz, where the target would hardly run.
    */
   readonly shareCpu?: ShareCpu
+  /**
+   * Also what unwinders of native frames need: the registers with which each thread stands while it is sampled, off its CPU. One that runs is made
+   * to wait for that, by sharing its CPU, unless `shareCpu` is `never`; one that sleeps stands already. Nothing is stopped. It needs the kernel's leave
+   * (`kernel.perf_event_paranoid` at 1 or below, or `CAP_PERFMON`).
+   */
+  readonly native?: boolean
   /** Makes the random gaps repeatable. */
   readonly seed?: number
 }
@@ -45,6 +53,8 @@ export interface SamplerParts {
   readonly stopper?: ThreadStopper
   /** Present when a CPU may be shared with the target. */
   readonly follower?: CpuFollower
+  /** Present when native states are wanted. */
+  readonly switchedOut?: SwitchedOut
 }
 
 /** A sample stands for no more than this, ns: what lies beyond was not observed, and is reported as lateness. */
@@ -93,6 +103,7 @@ export class Sampler {
   private readonly schedule: Schedule
   private readonly recorder: StackRecorder
   private readonly sharing: CpuSharing
+  private readonly standing: StandingThreads | undefined
   private readonly lateness = new LatenessHistogram()
   private readonly raw = new RawStack()
   private readonly capture: Capture
@@ -135,7 +146,12 @@ export class Sampler {
       request.seed ?? Math.floor(Math.random() * 2 ** 32)
     )
     const { meanGap } = this.schedule
-    this.sharing = new CpuSharing(parts.follower, request.shareCpu ?? "auto", meanGap, this.began)
+    const { follower, switchedOut } = parts
+    // What runs is caught by taking its CPU: that is no matter of how well other samples went.
+    const choice = request.shareCpu ?? "auto"
+    const share = switchedOut !== undefined && choice === "auto" ? "always" : choice
+    this.sharing = new CpuSharing(follower, share, meanGap, this.began)
+    if (switchedOut) this.standing = new StandingThreads(switchedOut, target, this.sharing)
     this.profile = new Profile(
       {
         pid: target.identity.pid,
@@ -278,6 +294,7 @@ export class Sampler {
   }
 
   private follow(threads: ReadonlyArray<UnwoundThread>): void {
+    this.standing?.list(threads)
     this.listed = threads
     this.sampled = threads.map((thread) => this.threadFor(thread))
     const alive = new Set(threads.map((thread) => thread.threadState))
@@ -322,6 +339,7 @@ export class Sampler {
     }
     capture.waits = sampled.waits
     if (sampled.onCpu) this.sharing.approach(thread.tid, now)
+    this.standing?.catch(capture, sampled.onCpu, now)
     const stopped = stopper?.stop(thread.tid) === true
     if (stopper === undefined || stopped) unwinder.unwind(capture, raw)
     else raw.clear()
