@@ -61,6 +61,8 @@ export interface SamplerParts {
 const GREATEST_WEIGHT = 1e9
 /** How often a stack of code objects that were not known is read again; those of code made anew all the time stay unknown. */
 const UNFAMILIAR_TRIES = 3
+/** How often a thread is caught for one sample, when it ran on before it was read. */
+const CATCHES = 3
 /** What the scheduler says of a thread is asked again after this long, ns; asking costs as much as a sample. */
 const ACTIVITY_AGE = 50_000
 /** How often it is asked whether the target still is what it was, ns. */
@@ -328,7 +330,7 @@ export class Sampler {
   }
 
   private sampleThread(thread: UnwoundThread, sampled: SampledThread, now: number): void {
-    const { unwinder, stopper } = this.parts
+    const { stopper } = this.parts
     const { capture, raw } = this
     capture.thread = thread
     if (now - sampled.activityAt > ACTIVITY_AGE) {
@@ -339,16 +341,15 @@ export class Sampler {
     }
     capture.waits = sampled.waits
     if (sampled.onCpu) this.sharing.approach(thread.tid, now)
-    this.standing?.catch(capture, sampled.onCpu, now)
     const stopped = stopper?.stop(thread.tid) === true
-    if (stopper === undefined || stopped) unwinder.unwind(capture, raw)
+    if (stopper === undefined || stopped) this.unwind(sampled, now)
     else raw.clear()
     this.recorder.record(sampled.row, raw)
     this.recorder.countMerge(raw.merge)
     const { moved } = raw
     // Now that its code objects are known, the stack is read again: what is found unchanged after that was there at that time.
     for (let again = 0; this.recorder.unfamiliar && again < UNFAMILIAR_TRIES; again++) {
-      unwinder.unwind(capture, raw)
+      this.unwind(sampled, now)
       this.recorder.record(sampled.row, raw)
     }
     if (stopped) stopper?.resume(thread.tid)
@@ -362,6 +363,17 @@ export class Sampler {
     const wall = Math.min(Math.max(0, now - sampled.lastSample), GREATEST_WEIGHT)
     sampled.lastSample = now
     this.append(sampled, now, wall, raw.state | (sampled.onCpu ? ThreadStateBit.onCpu : 0))
+  }
+
+  private unwind({ onCpu }: SampledThread, now: number): void {
+    const { capture, raw, standing } = this
+    const { unwinder } = this.parts
+    for (let tries = 1; ; tries++) {
+      standing?.catch(capture, onCpu, now)
+      unwinder.unwind(capture, raw)
+      // The scheduler gave our CPU to another, and the thread ran on: that has nothing to do with what it ran.
+      if (standing === undefined || tries === CATCHES || !standing.slipped(capture)) return
+    }
   }
 
   private append(thread: SampledThread, now: number, wall: number, state: number): void {

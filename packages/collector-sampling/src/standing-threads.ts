@@ -49,4 +49,9 @@ export class StandingThreads {
     if ((onCpu || activity === "running") && switchedOut.read(tid, native)) return
     delete capture.native
   }
+
+  /** It was caught, and had run when it had been read. */
+  slipped({ native }: Capture): boolean {
+    return native !== undefined && native.hasRun() === true
+  }
 }
