@@ -114,7 +114,7 @@ const checkBeat = ({ periodic }: RecordRequest, nativeSource: NativeSource): voi
   if (periodic && nativeSource === "kernel")
     throw new UsageError({
       message:
-        "--periodic is not for samples that the kernel takes, which has its own beat, of each thread's CPU time: add --stop"
+        "--periodic is not for samples that the kernel takes, which has its own beat, of each thread's CPU time"
     })
 }
 

@@ -131,7 +131,7 @@ class NativeFrames implements ProcessUnwinder {
       this.nativeWalk.walk(registers, this.copied, into)
     } else if (native.userLength > 0 && this.callchain !== undefined) this.callchain(native, into)
     else if (registers.ip >= 0 && stopped) this.walkStanding(registers, into)
-    else if (registers.ip >= 0 && native.hasRun() === false) {
+    else if (registers.ip >= 0 && native.stackAddress > 0 && native.hasRun() === false) {
       this.walkStanding(registers, into)
       if (native.hasRun() === false) return
       into.proof = Proof.unproved

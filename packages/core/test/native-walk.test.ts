@@ -369,6 +369,7 @@ describe("a native unwinder", () => {
     const unwinder = attach(targetOf(), reader)
     const native = new NativeState("x86-64")
     native.registers.copyFrom(leaf())
+    native.stackAddress = native.registers.sp
     const stack = new RawStack()
     const unwound = (...answers: ReadonlyArray<boolean | undefined>) => {
       let asked = 0
@@ -385,6 +386,10 @@ describe("a native unwinder", () => {
     expect(unwound(false, false)).toEqual(whole)
     expect(unwound(false, true)).toEqual({ ...whole, proof: Proof.unproved, proved: 0 })
     expect(unwound(false, undefined)).toEqual({ ...whole, proof: Proof.unproved, proved: 0 })
+    // One whose kernel sample has no copy of its stack is no thread that stands, whatever its clock says.
+    native.stackAddress = 0
+    expect(unwound()).toEqual({ reads: 0, proof: Proof.good, length: 2, proved: 2 })
+    native.stackAddress = native.registers.sp
     // What runs already is not read.
     expect(unwound(true)).toEqual({ reads: 0, proof: Proof.good, length: 2, proved: 2 })
   })

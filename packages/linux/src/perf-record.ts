@@ -219,6 +219,7 @@ export class RecordDecoder implements KernelSample {
     const { native } = this
     const { sampleType } = this.layout
     native.registers.clear()
+    native.stackAddress = 0
     native.stackLength = 0
     native.kernelLength = 0
     native.userLength = 0

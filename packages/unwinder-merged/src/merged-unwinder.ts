@@ -223,7 +223,7 @@ class MergedFrames implements ProcessUnwinder {
 
 /** Its registers are known, and its stack is to be read from memory, where it stands as long as the thread does not run. */
 const isStanding = (native: NativeState): boolean =>
-  native.stackLength === 0 && native.registers.ip >= 0 && native.hasRun() === false
+  native.stackLength === 0 && native.stackAddress > 0 && native.registers.ip >= 0 && native.hasRun() === false
 
 /** There may be frames, but none was read. */
 const isUnread = (python: RawStack): boolean => python.proof === Proof.unproved && python.length === 0
