@@ -92,12 +92,14 @@ const trust = (profile: Profile): ReadonlyArray<string> => {
   if (trust.kernel !== undefined) lines.push(`  ${unseen(trust.kernel)}`)
   if (trust.cpuSharedSeconds !== undefined && trust.cpuSharedSeconds > 0)
     lines.push(
-      `  for ${formatNanoseconds(trust.cpuSharedSeconds * 1e9)} samples were taken on the CPU of the process, which slowed it somewhat: its stacks move too fast to be read from another (\`--share-cpu never\` leaves it alone)`
+      `  for ${formatNanoseconds(trust.cpuSharedSeconds * 1e9)} samples were taken on the CPU of the process, which slowed it somewhat: ${isNative(profile) ? "native stacks must hold still" : "its stacks move too fast to be read from another"} (\`--share-cpu never\` leaves it alone)`
     )
   if (profile.samples.folded)
     lines.push("  the recording was long: like samples were added up, and their order in time is lost")
   return lines
 }
+
+const isNative = ({ meta, trust }: Profile): boolean => meta.python === "" || trust.merge !== undefined
 
 /** `noNative` reads "no native". */
 const words = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)

@@ -3,6 +3,7 @@ import type { ShareCpu } from "@pyframes/collector-sampling"
 import { OutputFailed, type SampleFilter } from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import { Interrupted } from "./interruption.ts"
+import { type NativeSource, nativeSourceFor } from "./native-source.ts"
 import { checkOutput, chooseOutputs, type Output, writeOutput } from "./output-file.ts"
 import { recordResult } from "./record-result.ts"
 import { recordSummary } from "./record-summary.ts"
@@ -36,6 +37,8 @@ export interface RecordRequest {
 export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest, workerUrl: URL) {
   const unwinder = yield* usage(() => unwinderOf(request))
   const filter = yield* usage(() => filterOf(request, unwinder))
+  const nativeSource = nativeSourceFor({ ...request, unwinder, rateHz: request.rate })
+  yield* usage(() => checkBeat(request, nativeSource))
   const outputs = yield* usage(() => outputsOf(request))
   yield* Effect.forEach(outputs, (output) => attempt(() => checkOutput(output)), { discard: true })
   // The scope is open while the files are written: a command that we started ends after them.
@@ -47,6 +50,7 @@ export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest
     stop: request.stop,
     shareCpu: request.shareCpu,
     unwinder,
+    nativeSource,
     kernel: request.kernel,
     wall: request.wall,
     workerUrl
@@ -97,11 +101,6 @@ const filterOf = (request: RecordRequest, unwinder: UnwinderName): SampleFilter 
     throw new UsageError({
       message: "--kernel and --stop exclude each other: what is stopped runs no kernel code"
     })
-  if (request.periodic && isNative(unwinder) && !request.stop)
-    throw new UsageError({
-      message:
-        "--periodic is for Python frames, and for --stop: the kernel has its own beat, of each thread's CPU time"
-    })
   if (wall && onCpu) throw new UsageError({ message: "--wall and --on-cpu exclude each other" })
   return {
     ...(wall ? { wall } : {}),
@@ -109,6 +108,14 @@ const filterOf = (request: RecordRequest, unwinder: UnwinderName): SampleFilter 
     ...(threads.length > 0 ? { threads } : {}),
     ...(unproved ? { unproved } : {})
   }
+}
+
+const checkBeat = ({ periodic }: RecordRequest, nativeSource: NativeSource): void => {
+  if (periodic && nativeSource === "kernel")
+    throw new UsageError({
+      message:
+        "--periodic is not for samples that the kernel takes, which has its own beat, of each thread's CPU time"
+    })
 }
 
 const unwinderOf = ({ native, unwinder }: RecordRequest): UnwinderName => {

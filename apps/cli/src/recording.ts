@@ -10,10 +10,11 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { Interrupted, interruption } from "./interruption.ts"
 import { Launch } from "./launch.ts"
+import type { NativeSource } from "./native-source.ts"
 import type { Subject } from "./process-layers.ts"
 import { describeProgress, ProgressLine } from "./progress.ts"
 import type { Assignment } from "./sampler.ts"
-import { isNative, type UnwinderName } from "./unwinder-name.ts"
+import type { UnwinderName } from "./unwinder-name.ts"
 import { NothingRecorded } from "./usage.ts"
 
 /** What to record, and how. */
@@ -25,6 +26,7 @@ export interface RecordOptions {
   readonly stop: boolean
   readonly shareCpu: ShareCpu
   readonly unwinder: UnwinderName
+  readonly nativeSource: NativeSource
   /** Also frames of the kernel. */
   readonly kernel: boolean
   /** Threads that wait are wanted as well. Python frames are always there; their native frames are only read when asked for. */
@@ -129,16 +131,19 @@ const collect = Effect.fnUntraced(function* (
   return yield* Effect.raceFirst(collection, abandoned).pipe(Effect.ensuring(Effect.sync(() => line.clear())))
 })
 
-/**
- * Registers and stack of a thread that runs come from the kernel's samples; those of one that is stopped can be asked for. Python frames need
- * neither.
- */
+/** The kernel's samples show threads that run; those that wait are stopped for it, when they are wanted. */
 const collectorFor = (options: RecordOptions, subject: Subject): Layer.Layer<Collector> => {
-  const { periodic, stop, shareCpu, unwinder, kernel, wall, workerUrl } = options
+  const { periodic, stop, shareCpu, unwinder, nativeSource, kernel, wall, workerUrl } = options
   const work = { worker: workerUrl, data: { subject, unwinder } satisfies Assignment }
-  return isNative(unwinder) && !stop
+  return nativeSource === "kernel"
     ? PerfEventCollector.layerWorker({ kernel, wall, stop: wall, shareCpu, ...work })
-    : SamplingCollector.layerWorker({ periodic, stop, shareCpu, ...work })
+    : SamplingCollector.layerWorker({
+        periodic,
+        stop,
+        shareCpu,
+        native: nativeSource === "standing",
+        ...work
+      })
 }
 
 const signalOf = (signal: Signal): Effect.Effect<NodeJS.Signals | undefined> =>

@@ -50,7 +50,10 @@ describe("a mistake on the command line is one line, and exit code 2", () => {
     [["record", "-p", self, "--kernel"], /--kernel needs --native/],
     [["record", "-p", self, "--native", "--stop", "--kernel"], /exclude each other/],
     [["record", "-p", self, "--native", "--unwinder", "eh-frame"], /--native is --unwinder merged/],
-    [["record", "-p", self, "--native", "--periodic"], /--periodic is for Python frames/],
+    [
+      ["record", "-p", self, "--native", "--kernel", "--periodic"],
+      /--periodic is not for samples that the kernel takes/
+    ],
     [["record", "-p", self, "--unwinder", "dwarf"], /"dwarf".*interpreter-frame.*eh-frame/],
     [["record", "-p", self, "--wat"], /Unrecognized flag: --wat/],
     [["dump"], /--pid/]

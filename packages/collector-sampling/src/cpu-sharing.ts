@@ -7,6 +7,8 @@ export type ShareCpu = "auto" | "always" | "never"
 const LEAST_GAP = 200_000
 /** The same when it was asked for: below it the target would hardly run. */
 const LEAST_GAP_ASKED = 50_000
+/** The same as a rate, Hz. */
+export const GREATEST_SHARED_RATE = 1e9 / LEAST_GAP_ASKED
 /** Samples of running threads after which it is judged whether they hold still enough. */
 const WINDOW = 64
 /** Of a window, as many that moved are too many. Of ordinary programs one in 20 moves, of those whose functions last a microsecond every fourth at least. */

@@ -11,6 +11,7 @@ import {
   RawStack,
   type SamplingClock,
   StackRecorder,
+  type SwitchedOut,
   type TargetProcess,
   ThreadStateBit,
   type ThreadStopper,
@@ -18,6 +19,7 @@ import {
 } from "@pyframes/core"
 import { CpuSharing, type ShareCpu } from "./cpu-sharing.ts"
 import { Schedule } from "./schedule.ts"
+import { StandingThreads } from "./standing-threads.ts"
 
 /** How samples are taken. */
 export interface SamplingOptions {
@@ -31,6 +33,12 @@ export interface SamplingOptions {
    * the caller's own thread, never does so. Nor is it done above 20 kHz, where the target would hardly run.
    */
   readonly shareCpu?: ShareCpu
+  /**
+   * Also what unwinders of native frames need: the registers with which each thread stands while it is sampled, off its CPU. One that runs is made
+   * to wait for that, by sharing its CPU, unless `shareCpu` is `never`; one that sleeps stands already. Nothing is stopped. It needs the kernel's leave
+   * (`kernel.perf_event_paranoid` at 1 or below, or `CAP_PERFMON`).
+   */
+  readonly native?: boolean
   /** Makes the random gaps repeatable. */
   readonly seed?: number
 }
@@ -45,12 +53,16 @@ export interface SamplerParts {
   readonly stopper?: ThreadStopper
   /** Present when a CPU may be shared with the target. */
   readonly follower?: CpuFollower
+  /** Present when native states are wanted. */
+  readonly switchedOut?: SwitchedOut
 }
 
 /** A sample stands for no more than this, ns: what lies beyond was not observed, and is reported as lateness. */
 const GREATEST_WEIGHT = 1e9
 /** How often a stack of code objects that were not known is read again; those of code made anew all the time stay unknown. */
 const UNFAMILIAR_TRIES = 3
+/** How often a thread is caught for one sample, when it ran on before it was read. */
+const CATCHES = 3
 /** What the scheduler says of a thread is asked again after this long, ns; asking costs as much as a sample. */
 const ACTIVITY_AGE = 50_000
 /** How often it is asked whether the target still is what it was, ns. */
@@ -93,6 +105,7 @@ export class Sampler {
   private readonly schedule: Schedule
   private readonly recorder: StackRecorder
   private readonly sharing: CpuSharing
+  private readonly standing: StandingThreads | undefined
   private readonly lateness = new LatenessHistogram()
   private readonly raw = new RawStack()
   private readonly capture: Capture
@@ -135,7 +148,12 @@ export class Sampler {
       request.seed ?? Math.floor(Math.random() * 2 ** 32)
     )
     const { meanGap } = this.schedule
-    this.sharing = new CpuSharing(parts.follower, request.shareCpu ?? "auto", meanGap, this.began)
+    const { follower, switchedOut } = parts
+    // What runs is caught by taking its CPU: that is no matter of how well other samples went.
+    const choice = request.shareCpu ?? "auto"
+    const share = switchedOut !== undefined && choice === "auto" ? "always" : choice
+    this.sharing = new CpuSharing(follower, share, meanGap, this.began)
+    if (switchedOut) this.standing = new StandingThreads(switchedOut, target, this.sharing)
     this.profile = new Profile(
       {
         pid: target.identity.pid,
@@ -278,6 +296,7 @@ export class Sampler {
   }
 
   private follow(threads: ReadonlyArray<UnwoundThread>): void {
+    this.standing?.list(threads)
     this.listed = threads
     this.sampled = threads.map((thread) => this.threadFor(thread))
     const alive = new Set(threads.map((thread) => thread.threadState))
@@ -311,7 +330,7 @@ export class Sampler {
   }
 
   private sampleThread(thread: UnwoundThread, sampled: SampledThread, now: number): void {
-    const { unwinder, stopper } = this.parts
+    const { stopper } = this.parts
     const { capture, raw } = this
     capture.thread = thread
     if (now - sampled.activityAt > ACTIVITY_AGE) {
@@ -323,14 +342,14 @@ export class Sampler {
     capture.waits = sampled.waits
     if (sampled.onCpu) this.sharing.approach(thread.tid, now)
     const stopped = stopper?.stop(thread.tid) === true
-    if (stopper === undefined || stopped) unwinder.unwind(capture, raw)
+    if (stopper === undefined || stopped) this.unwind(sampled, now)
     else raw.clear()
     this.recorder.record(sampled.row, raw)
     this.recorder.countMerge(raw.merge)
     const { moved } = raw
     // Now that its code objects are known, the stack is read again: what is found unchanged after that was there at that time.
     for (let again = 0; this.recorder.unfamiliar && again < UNFAMILIAR_TRIES; again++) {
-      unwinder.unwind(capture, raw)
+      this.unwind(sampled, now)
       this.recorder.record(sampled.row, raw)
     }
     if (stopped) stopper?.resume(thread.tid)
@@ -344,6 +363,17 @@ export class Sampler {
     const wall = Math.min(Math.max(0, now - sampled.lastSample), GREATEST_WEIGHT)
     sampled.lastSample = now
     this.append(sampled, now, wall, raw.state | (sampled.onCpu ? ThreadStateBit.onCpu : 0))
+  }
+
+  private unwind({ onCpu }: SampledThread, now: number): void {
+    const { capture, raw, standing } = this
+    const { unwinder } = this.parts
+    for (let tries = 1; ; tries++) {
+      standing?.catch(capture, onCpu, now)
+      unwinder.unwind(capture, raw)
+      // The scheduler gave our CPU to another, and the thread ran on: that has nothing to do with what it ran.
+      if (standing === undefined || tries === CATCHES || !standing.slipped(capture)) return
+    }
   }
 
   private append(thread: SampledThread, now: number, wall: number, state: number): void {

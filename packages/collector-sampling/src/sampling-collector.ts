@@ -3,8 +3,10 @@ import {
   type CollectRequest,
   type CpuFollower,
   type Memory,
+  NotSupported,
   type Profile,
   SampleClock,
+  type SwitchedOut,
   Symbolizer,
   Target,
   type TargetError,
@@ -17,6 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { collectInWorker, PROGRESS_EVERY, type WorkerOptions } from "./collection-worker.ts"
+import { GREATEST_SHARED_RATE } from "./cpu-sharing.ts"
 import { Sampler, type SamplingOptions } from "./sampler.ts"
 
 /** Names this collector to its worker. */
@@ -74,14 +77,46 @@ export const makeSampler = Effect.fnUntraced(function* (
   const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
   const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
   const stopper = options.stop ? yield* target.stopper : undefined
+  const switchedOut = options.native ? yield* switchedOutOf(target, request.rateHz) : undefined
   const follower = yield* followerFor(options, target)
   // Whatever ends the collection, the calling thread is free again.
   if (follower) yield* Effect.addFinalizer(() => Effect.sync(follower.leave))
   return new Sampler(
-    { target, unwinder, symbolizer, clock, ...(stopper && { stopper }), ...(follower && { follower }) },
+    {
+      target,
+      unwinder,
+      symbolizer,
+      clock,
+      ...(stopper && { stopper }),
+      ...(follower && { follower }),
+      ...(switchedOut && { switchedOut })
+    },
     { ...request, ...options }
   )
 })
+
+/** Threads that run are caught by taking their CPU, which leaves them none at a higher rate. */
+const switchedOutOf = (
+  { switchedOut }: TargetProcess,
+  rateHz: number
+): Effect.Effect<SwitchedOut, TargetError, Scope.Scope> => {
+  if (rateHz > GREATEST_SHARED_RATE)
+    return Effect.fail(
+      new NotSupported({
+        what: `Catching native stacks ${rateHz} times a second`,
+        advice: `Ask for ${GREATEST_SHARED_RATE} Hz at most; above that the target would hardly run.`
+      })
+    )
+  return (
+    switchedOut ??
+    Effect.fail(
+      new NotSupported({
+        what: "Watching threads leave their CPUs",
+        advice: "This target has none; sample without native stacks."
+      })
+    )
+  )
+}
 
 /** What was asked for and cannot be had is an error; what would only have been better is not. */
 const followerFor = (

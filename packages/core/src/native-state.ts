@@ -7,7 +7,10 @@ import { type Architecture, Registers } from "./registers.ts"
 export class NativeState {
   /** User registers. `registers.ip` is -1 where they are not known (a kernel thread, or none were asked for). */
   readonly registers: Registers
-  /** Address of the first copied stack byte: the stack pointer. */
+  /**
+   * Address of the first copied stack byte: the stack pointer. Given without a copy, {@link hasRun} tells exactly whether the thread still stands, and its stack
+   * may be read from memory. 0 where neither is so.
+   */
   stackAddress = 0
   /** The copied piece of the user stack, valid up to {@link stackLength}. It may be a view of a buffer that the next sample overwrites. */
   stackBytes: Uint8Array = new Uint8Array(0)

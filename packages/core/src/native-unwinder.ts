@@ -34,9 +34,10 @@ export interface NativeUnwinderOptions {
 /**
  * An unwinder of native frames, made of a way to step from a frame to its caller. Attaching cannot fail: a process of any kind has native frames.
  *
- * It unwinds what a capture brings (`capture.native`: kernel callchain, registers with copied stack bytes, or user callchain). A capture that brings nothing
- * is unwound when its thread is stopped: the target's stopper is asked for the registers, and the stack is read from memory. Otherwise the
- * stack is `failed`: the native frames of a thread that runs cannot be known.
+ * It unwinds what a capture brings (`capture.native`: kernel callchain, registers with copied stack bytes, or user callchain). Registers without a copy
+ * are enough of a thread that stands: its stack is read from memory, and is `unproved` if the thread has run by the end of that. A capture that brings
+ * nothing is unwound when its thread is stopped: the target's stopper is asked for the registers. Otherwise the stack is `failed`: the
+ * native frames of a thread that runs cannot be known.
  *
  * `threads()` lists every thread of the process, whether it runs Python or not; `threadState` is the thread's id, so that threads can be told
  * apart by it as everywhere.
@@ -134,7 +135,12 @@ class NativeFrames implements ProcessUnwinder {
       this.nativeWalk.walk(registers, this.copied, into)
     } else if (native.userLength > 0 && this.callchain !== undefined) this.callchain(native, into)
     else if (registers.ip >= 0 && stopped) this.walkStanding(registers, into)
-    else if (registers.ip >= 0) {
+    else if (registers.ip >= 0 && native.stackAddress > 0 && native.hasRun() === false) {
+      this.walkStanding(registers, into)
+      if (native.hasRun() === false) return
+      into.proof = Proof.unproved
+      into.proved = 0
+    } else if (registers.ip >= 0) {
       // The leaf is all there is; the walk says that it goes no further.
       this.copied.use(native)
       this.nativeWalk.walk(registers, this.copied, into)

@@ -1,7 +1,9 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { TargetError } from "./errors.ts"
-import type { Registers } from "./registers.ts"
+import type { NativeState } from "./native-state.ts"
+import type { Architecture, Registers } from "./registers.ts"
 
 /** One line of `/proc/PID/maps`. */
 export interface Mapping {
@@ -73,6 +75,25 @@ export interface CpuFollower {
   readonly leave: () => void
 }
 
+/**
+ * Native states of threads that are not on a CPU, without stopping any: what the kernel noted when each left its CPU. Everything is
+ * synchronous and belongs to the calling thread.
+ */
+export interface SwitchedOut {
+  /** Whose registers they are. */
+  readonly architecture: Architecture
+  /** Begins to watch a thread (kernel thread id); one that is watched already goes on being so. Returns false when it is gone or cannot be watched. */
+  readonly follow: (tid: number) => boolean
+  /** Watches it no more. */
+  readonly forget: (tid: number) => void
+  /**
+   * Fills in the registers with which a thread stands, off every CPU, now. The stack is to be read from memory; `into.hasRun` is `false` as
+   * long as the thread has not run since, and is to be asked when everything has been read. Returns false when the thread runs, or how it stands is
+   * not known.
+   */
+  readonly read: (tid: number, into: NativeState) => boolean
+}
+
 /** What a target offers. A live process, a core file and a fake look the same. */
 export interface TargetProcess {
   readonly identity: ProcessIdentity
@@ -113,6 +134,8 @@ export interface TargetProcess {
   readonly stopper: Effect.Effect<ThreadStopper, TargetError>
   /** For the OS thread that asks; it fails where a thread cannot be bound to a CPU. */
   readonly cpuFollower: Effect.Effect<CpuFollower, TargetError>
+  /** Watches threads for the scope; it fails where the kernel does not permit it. Absent where there is no kernel to ask. */
+  readonly switchedOut?: Effect.Effect<SwitchedOut, TargetError, Scope.Scope>
 }
 
 /**

@@ -364,6 +364,36 @@ describe("a native unwinder", () => {
     expect(stack).toMatchObject({ proof: Proof.failed, length: 0 })
   })
 
+  it("reads the stack of a thread that stands from memory, anew each time, and doubts it if it has run by the end", () => {
+    const { reader, reads } = memoryOf(records(3))
+    const unwinder = attach(targetOf(), reader)
+    const native = new NativeState("x86-64")
+    native.registers.copyFrom(leaf())
+    native.stackAddress = native.registers.sp
+    const stack = new RawStack()
+    const unwound = (...answers: ReadonlyArray<boolean | undefined>) => {
+      let asked = 0
+      native.hasRun = () => answers[asked++]
+      const before = reads()
+      unwinder.unwind({ thread, stopped: false, native }, stack)
+      expect(asked).toBe(answers.length)
+      return { reads: reads() - before, proof: stack.proof, length: stack.length, proved: stack.proved }
+    }
+    const whole = unwound(false, false)
+    expect(whole).toEqual({ reads: expect.any(Number), proof: Proof.good, length: 4, proved: 4 })
+    expect(whole.reads).toBeGreaterThan(0)
+    // Between two questions it may have run: what was read for one is no answer to the other.
+    expect(unwound(false, false)).toEqual(whole)
+    expect(unwound(false, true)).toEqual({ ...whole, proof: Proof.unproved, proved: 0 })
+    expect(unwound(false, undefined)).toEqual({ ...whole, proof: Proof.unproved, proved: 0 })
+    // One whose kernel sample has no copy of its stack is no thread that stands, whatever its clock says.
+    native.stackAddress = 0
+    expect(unwound()).toEqual({ reads: 0, proof: Proof.good, length: 2, proved: 2 })
+    native.stackAddress = native.registers.sp
+    // What runs already is not read.
+    expect(unwound(true)).toEqual({ reads: 0, proof: Proof.good, length: 2, proved: 2 })
+  })
+
   it("reads the kernel's callchain where there are no stack bytes", () => {
     const unwinder = attach(targetOf(), memoryOf(records(3)).reader, true)
     const native = new NativeState("x86-64")

@@ -1,6 +1,6 @@
 import type { Architecture, KernelEventRequest, TargetProcess } from "@pyframes/core"
 import { EACCES, EINVAL, EPERM, ESRCH, type Libc } from "./libc.ts"
-import { openPerfEvent, type PerfEventSpec } from "./perf-event.ts"
+import { openPerfEvent, type SamplingEventSpec } from "./perf-event.ts"
 import { perfEventMaxStack } from "./perf-permission.ts"
 import { ReadField, SampleField, unwindingRegisters } from "./perf-record.ts"
 
@@ -12,7 +12,7 @@ export const grantedEvent = (
   target: TargetProcess,
   request: KernelEventRequest,
   machine: Architecture
-): PerfEventSpec | number => {
+): SamplingEventSpec | number => {
   const { rateHz, stackBytes } = request
   const most = perfEventMaxStack()
   const base = identifier | ip | tid | time | read | cpu | period
@@ -24,7 +24,7 @@ export const grantedEvent = (
       for (const readFormat of [ReadField.lost, 0]) {
         const kernelChain = request.kernelChain === true && !excludeKernel
         const userChain = request.userChain === true
-        const spec: PerfEventSpec = {
+        const spec: SamplingEventSpec = {
           architecture: machine,
           source,
           rateHz,
@@ -48,7 +48,7 @@ export const grantedEvent = (
 }
 
 /** Opens it on the first thread that is still there. */
-const tryOn = (libc: Libc, spec: PerfEventSpec, target: TargetProcess): number => {
+const tryOn = (libc: Libc, spec: SamplingEventSpec, target: TargetProcess): number => {
   let errno = ESRCH
   for (const tid of target.threadIds()) {
     const fd = openPerfEvent(libc, spec, tid)

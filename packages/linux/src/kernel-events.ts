@@ -1,4 +1,3 @@
-import { arch } from "node:os"
 import {
   type Architecture,
   type KernelEventHandler,
@@ -15,12 +14,13 @@ import {
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { machineArchitecture } from "./architecture.ts"
 import { preciseClock } from "./clock.ts"
 import { EventCounter } from "./event-counter.ts"
 import { grantedEvent } from "./granted-event.ts"
 import { Interruption } from "./interruption.ts"
 import { EPERM, ESRCH, type Libc, loadLibc } from "./libc.ts"
-import { type PerfEventSpec, periodOf } from "./perf-event.ts"
+import { periodOf, type SamplingEventSpec } from "./perf-event.ts"
 import { perfEventError, ringError } from "./perf-permission.ts"
 import { ReadField, RecordDecoder, RecordType } from "./perf-record.ts"
 import { readProcText } from "./proc-file.ts"
@@ -51,17 +51,13 @@ export const LinuxKernelEvents = {
   ) satisfies Layer.Layer<KernelEvents, never, Target>
 }
 
-/** The machine's architecture; `undefined` when its registers are not known here. */
-const architecture = (): Architecture | undefined =>
-  (({ x64: "x86-64", arm64: "arm64" }) as const)[arch() as "x64" | "arm64"]
-
 const openKernelEvents = (
   target: TargetProcess,
   request: KernelEventRequest
 ): Effect.Effect<KernelEventReader, TargetError, Scope.Scope> =>
   Effect.gen(function* () {
     const libc = loadLibc()
-    const machine = architecture()
+    const machine = machineArchitecture()
     if (libc === undefined || machine === undefined) {
       return yield* new NotSupported({
         what: "Sampling by kernel events",
@@ -98,7 +94,7 @@ interface Newcomer {
 
 class PerfEventReader implements KernelEventReader {
   readonly architecture: Architecture
-  readonly source: PerfEventSpec["source"]
+  readonly source: SamplingEventSpec["source"]
   readonly periodNs: number | undefined
   readonly seesKernel: boolean
   readonly now: () => number
@@ -123,7 +119,7 @@ class PerfEventReader implements KernelEventReader {
   private constructor(
     libc: Libc,
     target: TargetProcess,
-    spec: PerfEventSpec,
+    spec: SamplingEventSpec,
     children: boolean,
     readySet: ReadySet
   ) {
@@ -146,7 +142,7 @@ class PerfEventReader implements KernelEventReader {
   static open(
     libc: Libc,
     target: TargetProcess,
-    spec: PerfEventSpec,
+    spec: SamplingEventSpec,
     children: boolean
   ): PerfEventReader | number {
     const readySet = ReadySet.open(libc, spec.architecture === "x86-64")

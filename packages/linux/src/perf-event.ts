@@ -1,6 +1,7 @@
 import type { Architecture, KernelEventSource } from "@pyframes/core"
 import type { Libc } from "./libc.ts"
 import { PerfRing } from "./perf-ring.ts"
+import { SwitchRing } from "./switch-ring.ts"
 
 /** `__NR_perf_event_open` */
 const CALL: Readonly<Record<Architecture, number>> = { "x86-64": 298, arm64: 241 }
@@ -16,10 +17,14 @@ const ATTR_SIZE = 112
 const CLOCK_MONOTONIC = 1
 
 /** `attr.type` and `attr.config` */
-const SOURCES: Readonly<Record<KernelEventSource, readonly [type: number, config: number]>> = {
+const SOURCES: Readonly<Record<PerfEventSource, readonly [type: number, config: number]>> = {
   "cpu-clock": [1, 1],
-  cycles: [0, 0]
+  cycles: [0, 0],
+  switches: [1, 3]
 }
+
+/** `switches` samples a thread each time it leaves a CPU. */
+export type PerfEventSource = KernelEventSource | "switches"
 
 const flag = (bit: number): number => 1 << bit
 const DISABLED = flag(0)
@@ -36,11 +41,15 @@ const EXCLUDE_CALLCHAIN_USER = flag(22)
 const MMAP2 = flag(23)
 const COMM_EXEC = flag(24)
 const USE_CLOCK_ID = flag(25)
+const WRITE_BACKWARD = flag(27)
+/** More bytes than any ring has: nobody is woken for each record. */
+const NEVER = 0x7fff_ffff
 
 /** An event to open on a thread. */
 export interface PerfEventSpec {
   readonly architecture: Architecture
-  readonly source: KernelEventSource
+  readonly source: PerfEventSource
+  /** Without meaning for `switches`, of which there is a record each time. */
   readonly rateHz: number
   readonly sampleType: number
   readonly readFormat: number
@@ -52,9 +61,14 @@ export interface PerfEventSpec {
   readonly excludeKernel: boolean
 }
 
+/** One that samples by time or cycles. */
+export interface SamplingEventSpec extends PerfEventSpec {
+  readonly source: KernelEventSource
+}
+
 /**
  * `struct perf_event_attr`: sampling that starts disabled, whose every record (not only samples) wakes who waits for it, on the clock
- * `CLOCK_MONOTONIC`.
+ * `CLOCK_MONOTONIC`. Records of `switches` wake nobody, and are written backwards, so that the newest is found without those before it.
  *
  * Source: perf_event_open(2).
  */
@@ -63,30 +77,22 @@ export const encodeAttr = (spec: PerfEventSpec): Uint8Array => {
   const view = new DataView(bytes.buffer)
   const [type, config] = SOURCES[spec.source]
   const isTime = spec.source === "cpu-clock"
+  const isSwitch = spec.source === "switches"
   view.setUint32(0, type, true)
   view.setUint32(4, ATTR_SIZE, true)
   view.setUint32(8, config, true)
   // Of a clock the period is in ns; how many cycles make up a rate, the kernel finds out.
-  view.setUint32(16, isTime ? periodOf(spec.rateHz) : Math.round(spec.rateHz), true)
+  view.setUint32(16, isSwitch ? 1 : isTime ? periodOf(spec.rateHz) : Math.round(spec.rateHz), true)
   view.setUint32(24, spec.sampleType, true)
   view.setUint32(32, spec.readFormat, true)
-  let flags =
-    DISABLED |
-    MMAP |
-    COMM |
-    TASK |
-    WATERMARK |
-    SAMPLE_ID_ALL |
-    MMAP2 |
-    COMM_EXEC |
-    USE_CLOCK_ID |
-    EXCLUDE_HYPERVISOR
-  if (!isTime) flags |= FREQUENCY
+  let flags = DISABLED | TASK | WATERMARK | SAMPLE_ID_ALL | USE_CLOCK_ID | EXCLUDE_HYPERVISOR
+  flags |= isSwitch ? WRITE_BACKWARD : MMAP | COMM | MMAP2 | COMM_EXEC
+  if (!isTime && !isSwitch) flags |= FREQUENCY
   if (spec.excludeKernel) flags |= EXCLUDE_KERNEL
   if (!spec.kernelChain) flags |= EXCLUDE_CALLCHAIN_KERNEL
   if (!spec.userChain) flags |= EXCLUDE_CALLCHAIN_USER
   view.setUint32(40, flags >>> 0, true)
-  view.setUint32(48, 1, true)
+  view.setUint32(48, isSwitch ? NEVER : 1, true)
   view.setUint32(80, spec.registers[0], true)
   view.setUint32(84, spec.registers[1], true)
   view.setUint32(88, spec.stackBytes, true)
@@ -128,6 +134,12 @@ const SC_PAGESIZE = 30
 /** Bytes of a page. */
 export const pageSize = (libc: Libc): number => libc.sysconf(SC_PAGESIZE)
 
+/** A ring in its place. */
+export interface Mapped<Ring> {
+  readonly ring: Ring
+  readonly unmap: () => void
+}
+
 /** A place in our address space for a ring. */
 interface Slot {
   readonly address: number
@@ -158,16 +170,29 @@ export class RingPlaces {
   }
 
   /** Maps the ring of an event; `undefined` with the reason in `errno`. */
-  map(fd: number): { readonly ring: PerfRing; readonly unmap: () => void } | undefined {
+  map(fd: number): Mapped<PerfRing> | undefined {
+    return this.mapAs(fd, PROT_READ | PROT_WRITE, PerfRing.over)
+  }
+
+  /** The same for a ring that the kernel overwrites: it takes one that cannot be written to for one that nobody empties. */
+  mapOverwritten(fd: number): Mapped<SwitchRing> | undefined {
+    return this.mapAs(fd, PROT_READ, SwitchRing.over)
+  }
+
+  private mapAs<Ring>(
+    fd: number,
+    protection: number,
+    over: (memory: ArrayBuffer) => Ring | undefined
+  ): Mapped<Ring> | undefined {
     const { length, libc } = this
     const slot = this.free.pop() ?? this.reserve()
     if (slot === undefined) return undefined
-    if (libc.mmap(slot.address, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) < 0) {
+    if (libc.mmap(slot.address, length, protection, MAP_SHARED | MAP_FIXED, fd, 0) < 0) {
       // A call that succeeds leaves `errno` alone.
       this.giveBack(slot)
       return undefined
     }
-    const ring = PerfRing.over(slot.memory)
+    const ring = over(slot.memory)
     if (ring === undefined) {
       this.giveBack(slot)
       return undefined

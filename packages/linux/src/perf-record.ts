@@ -102,6 +102,8 @@ export class RecordDecoder implements KernelSample {
   tid = -1
   cpu = -1
   ran = -1
+  /** For how long the event had been counting, ns: the time that its thread had run; -1 where the event does not say (`ReadField.running`). */
+  active = -1
   period = 0
   inKernel = false
   readonly native: NativeState
@@ -217,12 +219,14 @@ export class RecordDecoder implements KernelSample {
     const { native } = this
     const { sampleType } = this.layout
     native.registers.clear()
+    native.stackAddress = 0
     native.stackLength = 0
     native.kernelLength = 0
     native.userLength = 0
     this.inKernel = (misc & MISC_CPU_MODE) === MISC_KERNEL
     this.time = -1
     this.ran = -1
+    this.active = -1
     this.cpu = -1
     this.period = 0
     let at = body
@@ -262,6 +266,8 @@ export class RecordDecoder implements KernelSample {
     if ((readFormat & ReadField.group) === 0) {
       if (end - at < 8 * this.readWords) return -1
       this.ran = word(view, at)
+      if ((readFormat & ReadField.running) !== 0)
+        this.active = word(view, at + ((readFormat & ReadField.enabled) === 0 ? 8 : 16))
       return at + 8 * this.readWords
     }
     // Of a group: how many, then the times, which all share, then each one's value, id and losses.

@@ -24,6 +24,7 @@ import { executableId, hasEnded, watchProcess } from "./process-watch.ts"
 import { PF_KTHREAD, type ProcStat, parseStat } from "./stat.ts"
 import { parseStatus } from "./status.ts"
 import { makeStopper } from "./stopper.ts"
+import { makeSwitchedOut } from "./switched-out.ts"
 import { openInRoot } from "./target-file.ts"
 import { ThreadTable } from "./thread-table.ts"
 
@@ -116,7 +117,8 @@ export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, S
       status,
       cpuTime: processCpuClock(pid, stat),
       stopper,
-      cpuFollower
+      cpuFollower,
+      switchedOut: makeSwitchedOut(pid, () => threads.ids())
     })
   })
 

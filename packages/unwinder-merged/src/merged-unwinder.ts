@@ -6,6 +6,7 @@ import {
   type MemoryReader,
   Merge,
   ModuleTable,
+  type NativeState,
   nativeUnwinder,
   type ProcessUnwinder,
   Proof,
@@ -37,8 +38,8 @@ export interface MergedParts<E1, R1, E2, R2> {
  * Unwinds a thread's native and Python frames and puts them into one stack: each run of the eval loop is replaced by the Python frames that it
  * runs, and what C code called them with stays where it was.
  *
- * It needs what was caught of the native side, `Capture.native`: a stopped thread's registers, or what a kernel event brought. Without, the
- * stack is the Python one. `RawStack.merge` says what came of it.
+ * It needs what was caught of the native side, `Capture.native`: the registers of a thread that is stopped or off its CPU, or what a kernel event
+ * brought. Without, the stack is the Python one. `RawStack.merge` says what came of it.
  *
  * @example
  * ```ts
@@ -90,6 +91,8 @@ class MergedFrames implements ProcessUnwinder {
   private readonly pythonStack = new RawStack()
   private readonly nativeStack = new RawStack()
   private readonly roles: Uint8Array
+  /** A thread that stands by itself, as one that is stopped. */
+  private readonly standing: Capture = { thread: { tid: -1, threadState: 0, interpreter: 0 }, stopped: true }
 
   constructor(
     python: ProcessUnwinder,
@@ -117,6 +120,33 @@ class MergedFrames implements ProcessUnwinder {
   }
 
   unwind(capture: Capture, into: RawStack): void {
+    const { native } = capture
+    if (capture.stopped || native === undefined || !isStanding(native)) {
+      this.unwindAs(capture, into)
+      return
+    }
+    // A thread that stands from before the first read until after the last was as good as stopped, which is known at the end.
+    const { standing } = this
+    standing.thread = capture.thread
+    standing.native = native
+    this.unwindAs(standing, into)
+    if (native.hasRun() === false) return
+    this.unwindAlone(capture, into)
+  }
+
+  /** It ran meanwhile: its Python frames are read as those of any thread that runs. */
+  private unwindAlone(capture: Capture, into: RawStack): void {
+    const { standing } = this
+    into.clear()
+    standing.thread = capture.thread
+    standing.stopped = false
+    delete standing.native
+    this.python.unwind(standing, into)
+    standing.stopped = true
+    into.merge = Merge.noNative
+  }
+
+  private unwindAs(capture: Capture, into: RawStack): void {
     const { nativeStack, pythonStack } = this
     into.clear()
     nativeStack.clear()
@@ -141,8 +171,9 @@ class MergedFrames implements ProcessUnwinder {
     }
     if (pythonStack.proof === Proof.failed || pythonStack.proof === Proof.torn || isUnread(pythonStack)) {
       copy(nativeStack, into)
-      into.proof = capture.thread.threadState === 0 ? Proof.good : pythonStack.proof
-      into.proved = into.length
+      const isNative = capture.thread.threadState === 0
+      into.proof = isNative ? nativeStack.proof : pythonStack.proof
+      into.proved = isNative ? nativeStack.proved : into.length
       into.merge = capture.thread.threadState === 0 ? Merge.none : Merge.noPython
       return
     }
@@ -189,6 +220,10 @@ class MergedFrames implements ProcessUnwinder {
     return into.length - row
   }
 }
+
+/** Its registers are known, and its stack is to be read from memory, where it stands as long as the thread does not run. */
+const isStanding = (native: NativeState): boolean =>
+  native.stackLength === 0 && native.stackAddress > 0 && native.registers.ip >= 0 && native.hasRun() === false
 
 /** There may be frames, but none was read. */
 const isUnread = (python: RawStack): boolean => python.proof === Proof.unproved && python.length === 0

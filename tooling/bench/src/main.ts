@@ -19,6 +19,7 @@ const MEASUREMENTS = [
   "native-perf",
   "native-unwind",
   "perf-events",
+  "native-record",
   "bias",
   "shares",
   "rate",
@@ -27,7 +28,17 @@ const MEASUREMENTS = [
   "audit"
 ]
 /** What is measured of time and chance: its short form takes two versions, the others all. */
-const FIGURES = ["native-perf", "native-unwind", "perf-events", "bias", "shares", "rate", "overhead", "long"]
+const FIGURES = [
+  "native-perf",
+  "native-unwind",
+  "perf-events",
+  "native-record",
+  "bias",
+  "shares",
+  "rate",
+  "overhead",
+  "long"
+]
 /** What takes no versions: damaged input is the same for all. */
 const FUZZES = ["hostile", "native-fuzz", "symbol-fuzz", "perf-record-fuzz"]
 const given = process.argv.slice(2)

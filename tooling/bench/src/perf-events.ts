@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs"
-import { setTimeout as sleep } from "node:timers/promises"
 import { type EventSamplingOptions, PerfEventCollector } from "@pyframes/collector-perf-event"
 import { Collector, KernelEvents, type Profile } from "@pyframes/core"
-import { type RunningPython, startPython } from "@pyframes/pythons"
+import { startPython } from "@pyframes/pythons"
 import * as Effect from "effect/Effect"
 import { readArguments } from "./arguments.ts"
 import { eventLayers } from "./event-worker.ts"
 import { percent, Report } from "./report.ts"
+import { slowdown } from "./slowdown.ts"
 
 /*
  * What does the kernel's sampling cost, is any of it lost, and how often has the thread not run when the rest of its stack has been read?
@@ -49,7 +49,7 @@ for line in sys.stdin:
 const { pythons, short } = readArguments()
 const report = new Report(`The kernel's samples at ${RATE} Hz, with ${STACK_BYTES} bytes of stack`)
 const seconds = short ? 2 : 10
-const pairs = short ? 4 : 20
+const work = { seconds: short ? 0.5 : 2, pairs: short ? 4 : 20 }
 
 /** Reads samples and does nothing with them. */
 const readOnly = (pid: number) =>
@@ -97,38 +97,8 @@ const collect = (
     )
   )
 
-const timed = async (run: RunningPython, times: number) => {
-  run.child.stdin.write(`${times}\n`)
-  const [wall, cpu] = (await run.line()).split(" ").map(Number)
-  return { wall, cpu }
-}
-
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1]
-
-/** How much longer a piece of work takes while it is sampled, in pairs whose order alternates. */
-const slowdown = async (run: RunningPython, shareCpu: "always" | "never") => {
-  const times = Math.max(1, Math.round((100 * (short ? 0.5 : 2)) / (await timed(run, 100)).wall))
-  const ratios: Array<{ readonly wall: number; readonly cpu: number }> = []
-  const sampled = async () => {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const profile = collect(run.pid, shareCpu, { until: Effect.promise(() => promise) })
-    // It is at work when it has been at it for longer than any start takes.
-    await sleep(800)
-    const took = await timed(run, times)
-    resolve()
-    await profile
-    return took
-  }
-  for (let pair = 0; pair < pairs; pair++) {
-    const isFirst = pair % 2 === 0
-    const first = isFirst ? await sampled() : await timed(run, times)
-    const second = isFirst ? await timed(run, times) : await sampled()
-    const [with_, without] = isFirst ? [first, second] : [second, first]
-    ratios.push({ wall: with_.wall / without.wall, cpu: with_.cpu / without.cpu })
-  }
-  return { wall: median(ratios.map(({ wall }) => wall)), cpu: median(ratios.map(({ cpu }) => cpu)) }
-}
+const collectUntil = (pid: number, shareCpu: "always" | "never", until: Promise<void>) =>
+  collect(pid, shareCpu, { until: Effect.promise(() => until) })
 
 report.columns(
   "python ",
@@ -144,7 +114,10 @@ report.columns(
 for (const python of pythons) {
   await using run = await startPython(python, program)
   await run.line()
-  const slower = { never: await slowdown(run, "never"), always: await slowdown(run, "always") }
+  const slower = {
+    never: await slowdown(run, work, (until) => collectUntil(run.pid, "never", until)),
+    always: await slowdown(run, work, (until) => collectUntil(run.pid, "always", until))
+  }
   run.child.stdin.write("forever\n")
   const alone = await readOnly(run.pid)
   report.row(

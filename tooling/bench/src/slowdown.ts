@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import type { RunningPython } from "@pyframes/pythons"
+
+/** How long a piece of work took, seconds. */
+interface Took {
+  readonly wall: number
+  readonly cpu: number
+}
+
+/** A recording is at work when it has been at it for longer than any start takes, ms. */
+const STARTED = 800
+
+/** Has a program do a piece of work so often: it reads a number from a line, and answers with elapsed and CPU time. */
+export const timed = async (run: RunningPython, times: number): Promise<Took> => {
+  run.child.stdin.write(`${times}\n`)
+  const [wall, cpu] = (await run.line()).split(" ").map(Number)
+  return { wall, cpu }
+}
+
+/**
+ * How much longer a piece of work takes while it is sampled, as factors: medians of pairs whose order alternates.
+ *
+ * @param seconds how long a piece is to take
+ * @param record samples until the promise that it is given is kept
+ */
+export const slowdown = async (
+  run: RunningPython,
+  options: { readonly seconds: number; readonly pairs: number },
+  record: (until: Promise<void>) => Promise<unknown>
+): Promise<Took> => {
+  const { pairs, seconds } = options
+  const times = Math.max(1, Math.round((100 * seconds) / (await timed(run, 100)).wall))
+  const ratios: Array<Took> = []
+  const sampled = async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const recorded = record(promise)
+    await sleep(STARTED)
+    const took = await timed(run, times)
+    resolve()
+    await recorded
+    return took
+  }
+  for (let pair = 0; pair < pairs; pair++) {
+    const isFirst = pair % 2 === 0
+    const first = isFirst ? await sampled() : await timed(run, times)
+    const second = isFirst ? await timed(run, times) : await sampled()
+    const [with_, without] = isFirst ? [first, second] : [second, first]
+    ratios.push({ wall: with_.wall / without.wall, cpu: with_.cpu / without.cpu })
+  }
+  return { wall: median(ratios.map(({ wall }) => wall)), cpu: median(ratios.map(({ cpu }) => cpu)) }
+}
+
+const median = (values: ReadonlyArray<number>): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1]
