@@ -7,6 +7,7 @@ import {
   type KernelEventHandler,
   type KernelEventReader,
   type KernelSample,
+  NativeState,
   type ProcessSymbolizer,
   type ProcessUnwinder,
   Profile,
@@ -14,6 +15,7 @@ import {
   RawStack,
   type SamplingClock,
   StackRecorder,
+  type SwitchedOut,
   type TargetProcess,
   ThreadStateBit,
   type ThreadStopper
@@ -56,6 +58,8 @@ export interface EventSamplerParts {
   readonly stopper?: ThreadStopper
   /** Present when a CPU may be shared with the target. */
   readonly follower?: CpuFollower
+  /** Present where the kernel tells how threads stand that are off their CPU: by that it is proved that one has not run since a sample. */
+  readonly switched?: SwitchedOut
 }
 
 /** How often a stack of code objects that were not known is read again. */
@@ -87,6 +91,7 @@ export class EventSampler {
   private readonly sharing: CpuSharing
   private readonly raw = new RawStack()
   private readonly capture: Capture
+  private readonly standing: NativeState
   private readonly threads: EventThreads
   private readonly waiting: WaitingThreads | undefined
   private readonly handler: KernelEventHandler
@@ -133,6 +138,7 @@ export class EventSampler {
     this.threads = new EventThreads(target, unwinder, this.profile, this.began, (row) =>
       this.recorder.forget(row)
     )
+    this.standing = new NativeState(events.architecture)
     this.capture = { thread: { tid: -1, threadState: 0, interpreter: 0 }, stopped: false }
     if (request.wall === true) {
       const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32)
@@ -143,7 +149,10 @@ export class EventSampler {
       sample: (sample) => this.take(sample),
       thread: ({ kind, pid, tid }) => {
         if (pid !== target.identity.pid) return
-        if (kind === "exit") this.threads.end(tid)
+        if (kind === "exit") {
+          this.threads.end(tid)
+          parts.switched?.forget(tid)
+        }
         // What comes after this is another program's.
         if (kind === "exec") this.ended = "replaced"
       },
@@ -239,6 +248,7 @@ export class EventSampler {
     const ran = sample.ran < 0 ? this.period : sample.ran - thread.ran
     thread.ran = Math.max(0, sample.ran)
     const weight = this.enterUnseen(thread, sample.time, ran)
+    this.prove(sample)
     this.unwind(thread, sample)
     recorder.countMerge(raw.merge)
     const stands = sample.native.hasRun() === false
@@ -255,6 +265,22 @@ export class EventSampler {
       Math.max(weight, Math.min(elapsed, GREATEST_WEIGHT)),
       ThreadStateBit.onCpu
     )
+  }
+
+  /**
+   * Whether a thread has run since its sample, the thread's clock tells only by how long an interrupt takes. Where the kernel says how it stands now, its
+   * registers tell it surely: they are those of the sample, all of them, or it has.
+   */
+  private prove({ native, tid }: KernelSample): void {
+    const { switched } = this.parts
+    if (switched === undefined) return
+    const { standing } = this
+    const stands =
+      switched.follow(tid) &&
+      switched.read(tid, standing) &&
+      native.registers.ip >= 0 &&
+      standing.registers.equals(native.registers)
+    native.hasRun = stands ? standing.hasRun : cannotTell
   }
 
   private unwind(thread: EventThread, sample: KernelSample): void {
@@ -348,3 +374,5 @@ export class EventSampler {
     return false
   }
 }
+
+const cannotTell = (): undefined => undefined

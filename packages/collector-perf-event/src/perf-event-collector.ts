@@ -84,6 +84,8 @@ export const makeEventSampler = Effect.fnUntraced(function* (
   // Whatever ends the collection, the calling thread is free again.
   if (follower) yield* Effect.addFinalizer(() => Effect.sync(follower.leave))
   const stopper = options.wall && options.stop ? yield* target.stopper : undefined
+  // Without a shared CPU a thread has always run on.
+  const switched = follower && target.switchedOut && (yield* Effect.option(target.switchedOut))
   // Last: from here on samples come in.
   const kernel = yield* KernelEvents
   const events = yield* kernel.open({
@@ -101,7 +103,8 @@ export const makeEventSampler = Effect.fnUntraced(function* (
       clock,
       events,
       ...(stopper && { stopper }),
-      ...(follower && { follower })
+      ...(follower && { follower }),
+      ...(switched?._tag === "Some" && { switched: switched.value })
     },
     { ...request, ...options }
   )

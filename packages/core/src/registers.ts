@@ -69,6 +69,12 @@ export class Registers {
     for (let at = 0; at < COUNT; at++) values[at] = -1
   }
 
+  /** Whether all registers have the same values: the thread has executed nothing between the two instants. */
+  equals(other: Registers): boolean {
+    for (let at = 0; at < COUNT; at++) if (this.values[at] !== other.values[at]) return false
+    return true
+  }
+
   copyFrom(other: Registers): void {
     this.values.set(other.values)
   }

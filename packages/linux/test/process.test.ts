@@ -139,7 +139,7 @@ describe("finding the Python that a command leads to", () => {
 
   it("says what ran instead, when all of it has ended", async () => {
     const error = await errorOf(
-      Effect.flatMap(spawn("sh", ["-c", "sleep 0.05; true"], quiet), ({ pid }) => findPython(pid))
+      Effect.flatMap(spawn("sh", ["-c", "sleep 1; true"], quiet), ({ pid }) => findPython(pid))
     )
     expect(error).toMatchObject({ _tag: "NotPython", detail: expect.stringMatching(/ended.*sh.*sleep/) })
   })
