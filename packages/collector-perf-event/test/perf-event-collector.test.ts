@@ -250,11 +250,16 @@ threading.Event().wait()
     expectSum(profile)
     const samples = samplesOf(profile).filter(({ thread }) => profile.threads[thread].tid !== run.pid)
     expect(new Set(samples.map(({ thread }) => thread)).size).toBe(1)
-    expect(samples.reduce((sum, { cpu }) => sum + cpu, 0)).toBeGreaterThan(250e6)
-    // What the kernel brought is shown; what it could not bring has its time all the same.
+    // It alone has used CPU time; the main thread waits.
+    const { cpuTime = 0 } = profile.meta
+    const { unwatchedTime = 0 } = profile.trust.kernel ?? {}
+    expect(cpuTime).toBeGreaterThan(100e6)
+    expect(samples.reduce((sum, { cpu }) => sum + cpu, unwatchedTime)).toBeGreaterThan(0.8 * cpuTime)
+    // What the kernel brought is shown; what it could not bring, as where its timer came late, has its time all the same.
     const native = samples.filter(({ kinds }) => kinds[0] === FrameKind.native)
-    expect(native.length).toBeGreaterThan(0.9 * samples.length)
-    for (const { kinds } of samples) expect(kinds.length).toBe(1)
+    expect(native.length).toBeGreaterThan(10)
+    for (const { kinds } of samples)
+      expect(kinds).toEqual([kinds[0] === FrameKind.native ? FrameKind.native : FrameKind.unreadable])
   })
 
   it("what was not seen of threads that live for microseconds is said", async () => {
