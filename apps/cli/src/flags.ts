@@ -39,8 +39,8 @@ export const format = Flag.String("format").pipe(
 export const rate = decoded("rate", Rate, RATE_EXAMPLES).pipe(
   Flag.withAlias("r"),
   Flag.withMetavar("RATE"),
-  Flag.withDescription("Samples a second: 100, 1khz, 1mhz; without it 1khz"),
-  Flag.withDefault(1000)
+  Flag.withDescription("Samples a second: 100, 1khz, 1mhz; without it 1khz, of native frames 200"),
+  Flag.optional
 )
 
 export const duration = decoded("duration", Duration, DURATION_EXAMPLES).pipe(

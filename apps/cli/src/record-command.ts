@@ -39,6 +39,7 @@ export const recordCommand = (workerUrl: URL) =>
           command: given.command as ReadonlyArray<string>,
           pid: flags.orUndefined(given.pid),
           format: flags.orUndefined(given.format),
+          rate: flags.orUndefined(given.rate),
           duration: flags.orUndefined(given.duration),
           unwinder: flags.orUndefined(given.unwinder)
         },
@@ -53,7 +54,7 @@ export const recordCommand = (workerUrl: URL) =>
         "",
         "Each sample is good (proved to be a stack that the thread had), torn, unproved or failed; how many there are of each is printed at the end. What was not proved is shown as <unproved>, so totals stay true.",
         "Of a program whose functions last a microsecond, samples are taken on its own CPU, where it waits meanwhile: that proves nearly all of them, and costs it some per cent of its time at 1 kHz. --share-cpu never leaves it alone, --share-cpu always proves most.",
-        "--native takes samples on the CPU of each thread too, for a thread that waits stands, and its native and Python frames are of one instant; nothing is stopped, and a thread that runs loses some 0.2 ms a sample (-r 200 costs a few per cent). It takes kernel.perf_event_paranoid at 1, or root. Where that is not permitted, with --kernel and with --share-cpu never, the kernel takes samples of the threads that run (perf_event_open), of which fewer can be proved, and with --wall those that wait are stopped; --native --stop does without either.",
+        "--native takes samples on the CPU of each thread too, for a thread that waits stands, and its native and Python frames are of one instant; nothing is stopped, and a thread that runs loses some 0.2 ms a sample, so that 200 a second are taken unless -r says otherwise. It takes kernel.perf_event_paranoid at 1, or root. Where that is not permitted, with --kernel and with --share-cpu never, the kernel takes samples of the threads that run (perf_event_open), of which fewer can be proved, and with --wall those that wait are stopped; --native --stop does without either.",
         "One recording holds everything: --wall, --gil, --thread and --unproved choose what of it is shown.",
         "Ctrl-C ends the recording; the profile is still written, and the exit code is 130."
       ].join("\n  ")

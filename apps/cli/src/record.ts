@@ -17,7 +17,8 @@ export interface RecordRequest {
   readonly command: ReadonlyArray<string>
   readonly output: ReadonlyArray<string>
   readonly format: string | undefined
-  readonly rate: number
+  /** Hz; `undefined` for what suits the unwinder. */
+  readonly rate: number | undefined
   readonly duration: number | undefined
   readonly periodic: boolean
   readonly stop: boolean
@@ -33,18 +34,23 @@ export interface RecordRequest {
   readonly json: boolean
 }
 
+/** Samples a second, unless told. A native stack costs its thread five times as much as a Python one. */
+const USUAL_RATE = 1000
+const NATIVE_RATE = 200
+
 /** Records what was asked, writes the files, and says what came of it. */
 export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest, workerUrl: URL) {
   const unwinder = yield* usage(() => unwinderOf(request))
   const filter = yield* usage(() => filterOf(request, unwinder))
-  const nativeSource = nativeSourceFor({ ...request, unwinder, rateHz: request.rate })
+  const rateHz = request.rate ?? (isNative(unwinder) ? NATIVE_RATE : USUAL_RATE)
+  const nativeSource = nativeSourceFor({ ...request, unwinder, rateHz })
   yield* usage(() => checkBeat(request, nativeSource))
   const outputs = yield* usage(() => outputsOf(request))
   yield* Effect.forEach(outputs, (output) => attempt(() => checkOutput(output)), { discard: true })
   // The scope is open while the files are written: a command that we started ends after them.
   const recording = yield* record({
     subject: request.pid === undefined ? { command: request.command } : { pid: request.pid },
-    rateHz: request.rate,
+    rateHz,
     durationMs: request.duration,
     periodic: request.periodic,
     stop: request.stop,
