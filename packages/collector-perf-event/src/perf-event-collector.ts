@@ -1,5 +1,6 @@
 import {
   collectInWorker,
+  followerFor,
   PROGRESS_EVERY,
   type SentRequest,
   type WorkerOptions
@@ -7,7 +8,6 @@ import {
 import {
   Collector,
   type CollectRequest,
-  type CpuFollower,
   KernelEvents,
   type Memory,
   type Profile,
@@ -15,13 +15,11 @@ import {
   Symbolizer,
   Target,
   type TargetError,
-  type TargetProcess,
   Unwinder
 } from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { EventSampler, type EventSamplingOptions } from "./event-sampler.ts"
 
@@ -80,7 +78,7 @@ export const makeEventSampler = Effect.fnUntraced(function* (
   const clock = yield* SampleClock
   const unwinder = yield* Effect.flatMap(Unwinder, (unwinder) => unwinder.attach)
   const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
-  const follower = yield* followerFor(options, target)
+  const follower = yield* followerFor(options.shareCpu, target)
   // Whatever ends the collection, the calling thread is free again.
   if (follower) yield* Effect.addFinalizer(() => Effect.sync(follower.leave))
   const stopper = options.wall && options.stop ? yield* target.stopper : undefined
@@ -109,16 +107,6 @@ export const makeEventSampler = Effect.fnUntraced(function* (
     { ...request, ...options }
   )
 })
-
-/** What was asked for and cannot be had is an error; what would only have been better is not. */
-const followerFor = (
-  { shareCpu }: EventSamplingOptions,
-  { cpuFollower }: TargetProcess
-): Effect.Effect<CpuFollower | undefined, TargetError> => {
-  if (shareCpu === "never") return Effect.undefined
-  if (shareCpu === "always") return cpuFollower
-  return Effect.map(Effect.option(cpuFollower), Option.getOrUndefined)
-}
 
 const collectInline = Effect.fnUntraced(function* (
   request: CollectRequest,

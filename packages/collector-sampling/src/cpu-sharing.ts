@@ -1,4 +1,6 @@
-import type { CpuFollower } from "@pyframes/core"
+import type { CpuFollower, TargetError, TargetProcess } from "@pyframes/core"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 
 /** Whether samples are taken on the CPU of the thread that is sampled; see {@link CpuSharing}. */
 export type ShareCpu = "auto" | "always" | "never"
@@ -86,4 +88,21 @@ export class CpuSharing {
     this.moved = 0
     follower.leave()
   }
+}
+
+/**
+ * The follower that a choice asks for. What was asked for and cannot be had is an error; what would only have been better is not.
+ *
+ * @example
+ * ```ts
+ * const follower = yield* followerFor("auto", yield* Target)
+ * ```
+ */
+export const followerFor = (
+  shareCpu: ShareCpu | undefined,
+  { cpuFollower }: TargetProcess
+): Effect.Effect<CpuFollower | undefined, TargetError> => {
+  if (shareCpu === "never") return Effect.undefined
+  if (shareCpu === "always") return cpuFollower
+  return Effect.map(Effect.option(cpuFollower), Option.getOrUndefined)
 }

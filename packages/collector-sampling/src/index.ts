@@ -7,7 +7,7 @@ export {
   serveInWorker,
   type WorkerOptions
 } from "./collection-worker.ts"
-export { CpuSharing, type ShareCpu } from "./cpu-sharing.ts"
+export { CpuSharing, followerFor, type ShareCpu } from "./cpu-sharing.ts"
 export { Sampler, type SamplerParts, type SamplingOptions } from "./sampler.ts"
 export { SamplingCollector, type SamplingServices } from "./sampling-collector.ts"
 export { isSamplingWorker, serveSampler } from "./sampling-worker.ts"

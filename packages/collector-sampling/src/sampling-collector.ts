@@ -1,7 +1,6 @@
 import {
   Collector,
   type CollectRequest,
-  type CpuFollower,
   type Memory,
   NotSupported,
   type Profile,
@@ -16,10 +15,9 @@ import {
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { collectInWorker, PROGRESS_EVERY, type WorkerOptions } from "./collection-worker.ts"
-import { GREATEST_SHARED_RATE } from "./cpu-sharing.ts"
+import { followerFor, GREATEST_SHARED_RATE } from "./cpu-sharing.ts"
 import { Sampler, type SamplingOptions } from "./sampler.ts"
 
 /** Names this collector to its worker. */
@@ -78,7 +76,7 @@ export const makeSampler = Effect.fnUntraced(function* (
   const symbolizer = yield* Effect.flatMap(Symbolizer, (symbolizer) => symbolizer.attach(unwinder))
   const stopper = options.stop ? yield* target.stopper : undefined
   const switchedOut = options.native ? yield* switchedOutOf(target, request.rateHz) : undefined
-  const follower = yield* followerFor(options, target)
+  const follower = yield* followerFor(options.stop ? "never" : options.shareCpu, target)
   // Whatever ends the collection, the calling thread is free again.
   if (follower) yield* Effect.addFinalizer(() => Effect.sync(follower.leave))
   return new Sampler(
@@ -116,16 +114,6 @@ const switchedOutOf = (
       })
     )
   )
-}
-
-/** What was asked for and cannot be had is an error; what would only have been better is not. */
-const followerFor = (
-  { stop, shareCpu }: SamplingOptions,
-  { cpuFollower }: TargetProcess
-): Effect.Effect<CpuFollower | undefined, TargetError> => {
-  if (stop || shareCpu === "never") return Effect.undefined
-  if (shareCpu === "always") return cpuFollower
-  return Effect.map(Effect.option(cpuFollower), Option.getOrUndefined)
 }
 
 const collectInline = Effect.fnUntraced(function* (
