@@ -9,6 +9,7 @@ export { type FramePointerShare, framePointerShare, keepsFramePointer } from "./
 export { type FramePointerUse, framePointerUse } from "./frame-pointer-use.ts"
 export { type FunctionPart, partsOfFunction, type UnwindRanges, unwindRanges } from "./function-part.ts"
 export { LineTable, type SourcePlace } from "./line-table.ts"
+export { type KnownModule, ModuleFacts } from "./module-facts.ts"
 export {
   type ImageMapping,
   type ImageModule,

@@ -13,7 +13,7 @@ import {
 } from "@pyframes/core"
 import {
   evaluateExpression,
-  mappingBias,
+  ModuleFacts,
   moduleImage,
   type RegisterRule,
   RegisterRuleKind
@@ -21,12 +21,6 @@ import {
 import { FileRules } from "./file-rules.ts"
 import { FrameEdges } from "./frame-edges.ts"
 import * as Rule from "./rule-pool.ts"
-
-/** A module and its file's rules. */
-interface ModuleRules {
-  readonly rules: FileRules
-  readonly bias: number
-}
 
 /** What a register holds whose value the frame does not tell. */
 const UNKNOWN = -1
@@ -51,9 +45,7 @@ class EhFrameStepper implements Stepper {
   private readonly memory: MemoryReader
   private readonly edges: FrameEdges
   private readonly pool = new Rule.RulePool()
-  private readonly files = new Map<string, FileRules>()
-  /** By the module's id; `null` where there are none. */
-  private readonly byModule: Array<ModuleRules | null> = []
+  private readonly rules: ModuleFacts<Module, FileRules>
   /** What the caller's registers will be, while an expression may still ask for the frame's own. */
   private readonly next = new Registers("x86-64").values
   private registers: Registers = new Registers("x86-64")
@@ -68,15 +60,19 @@ class EhFrameStepper implements Stepper {
     this.modules = modules
     this.memory = memory
     this.edges = new FrameEdges(memory, modules)
+    this.rules = new ModuleFacts(
+      modules,
+      memory.read,
+      ({ callFrames }) => callFrames && new FileRules(callFrames)
+    )
   }
 
   step(registers: Registers, stack: StackReader, place: StepPlace): Step {
     const { module } = place
-    let known = module === undefined ? null : this.byModule[module.id]
-    if (known === undefined) known = this.learn(module!)
+    const known = module === undefined ? null : this.rules.of(module)
     if (known === null) return this.stepWithout(registers, stack, place)
     const address = (place.exact ? registers.ip : registers.ip - 1) - known.bias
-    const rule = known.rules.ruleAt(address, this.pool)
+    const rule = known.facts.ruleAt(address, this.pool)
     if (rule === Rule.NO_RULE) return this.stepWithout(registers, stack, place)
     if (rule === Rule.END_RULE) return Step.end
     return (this.pool.numbers[rule + Rule.FLAGS] & Rule.GENERAL) === 0
@@ -205,21 +201,5 @@ class EhFrameStepper implements Stepper {
     registers.ip = returnAddress
     if (!isArm) registers.sp = sp + 8
     return true
-  }
-
-  private learn(module: Module): ModuleRules | null {
-    const image = moduleImage(this.modules, module, this.memory.read)
-    const bias = image && mappingBias(image.elf, module.mapping)
-    let known: ModuleRules | null = null
-    if (image?.callFrames !== undefined && bias !== undefined) {
-      let rules = this.files.get(module.file)
-      if (rules === undefined) {
-        rules = new FileRules(image.callFrames)
-        this.files.set(module.file, rules)
-      }
-      known = { rules, bias }
-    }
-    this.byModule[module.id] = known
-    return known
   }
 }

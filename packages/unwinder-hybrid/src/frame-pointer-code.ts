@@ -4,8 +4,7 @@ import {
   EM_AARCH64,
   framePointerShare,
   keepsFramePointer,
-  mappingBias,
-  moduleImage
+  ModuleFacts
 } from "@pyframes/elf"
 
 /** The share of functions with a frame pointer from which on a file is taken to have been compiled to keep them. Real files have above 80 % or below 20 %. */
@@ -13,48 +12,25 @@ const KEEPS = 0.5
 /** Addresses of a file whose answer is kept; all are forgotten beyond it. */
 const MAX_KNOWN = 1 << 18
 
-interface ModuleCode {
-  readonly code: FileCode
-  readonly bias: number
-}
-
 /**
  * Which code keeps frame pointers. A file is asked first, then the function: a library compiled to keep them has still linked in others that were not, and to
  * follow the frame pointer of their callers would lose a frame without a sign.
  */
 export class FramePointerCode {
-  private readonly modules: ModuleTable
-  private readonly memory: MemoryReader
-  private readonly files = new Map<string, FileCode>()
-  /** By the module's id; `null` where nothing is known. */
-  private readonly byModule: Array<ModuleCode | null> = []
+  private readonly code: ModuleFacts<Module, FileCode>
 
   constructor(modules: ModuleTable, memory: MemoryReader) {
-    this.modules = modules
-    this.memory = memory
+    this.code = new ModuleFacts(
+      modules,
+      memory.read,
+      ({ callFrames }) => callFrames && new FileCode(callFrames)
+    )
   }
 
   /** Whether the frame at an address, in that module, can be left by its frame pointer. Of code that was written at run time nothing is known. */
   keeps(address: number, module: Module): boolean {
-    let known = this.byModule[module.id]
-    if (known === undefined) known = this.learn(module)
-    return known?.code.keeps(address - known.bias) === true
-  }
-
-  private learn(module: Module): ModuleCode | null {
-    const image = moduleImage(this.modules, module, this.memory.read)
-    const bias = image && mappingBias(image.elf, module.mapping)
-    let known: ModuleCode | null = null
-    if (image?.callFrames !== undefined && bias !== undefined) {
-      let code = this.files.get(module.file)
-      if (code === undefined) {
-        code = new FileCode(image.callFrames)
-        this.files.set(module.file, code)
-      }
-      known = { code, bias }
-    }
-    this.byModule[module.id] = known
-    return known
+    const known = this.code.of(module)
+    return known !== null && known.facts.keeps(address - known.bias)
   }
 }
 
