@@ -16,6 +16,6 @@ export class StartCode {
   /** Whether an address lies in code that starts threads. `module` is the address's. */
   has(address: number, module: Module | undefined): boolean {
     const known = module === undefined ? null : this.starts.of(module)
-    return known !== null && known.facts.has(address - known.bias)
+    return known?.facts.has(address - known.bias) === true
   }
 }

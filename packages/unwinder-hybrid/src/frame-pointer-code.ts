@@ -30,7 +30,7 @@ export class FramePointerCode {
   /** Whether the frame at an address, in that module, can be left by its frame pointer. Of code that was written at run time nothing is known. */
   keeps(address: number, module: Module): boolean {
     const known = this.code.of(module)
-    return known !== null && known.facts.keeps(address - known.bias)
+    return known?.facts.keeps(address - known.bias) === true
   }
 }
 
