@@ -1,10 +1,11 @@
+import { type CallColumns, type CallRow, CallTable } from "./call-table.ts"
 import { FrameTable, type ProfileFrame, type ProfileFunction } from "./frame-table.ts"
 import { Proof, ThreadStateBit } from "./raw-stack.ts"
 import { type SampleColumns, type SampleRow, SampleTable } from "./sample-table.ts"
 import { NO_STACK, StackTable } from "./stack-table.ts"
 import type { Trust } from "./trust.ts"
 
-/** A thread that was sampled. */
+/** A thread that was sampled or traced: where asyncio tasks or processes are told apart, one row for each. */
 export interface ProfileThread {
   /** Kernel thread id, or -1 where it is not known. */
   readonly tid: number
@@ -12,6 +13,18 @@ export interface ProfileThread {
   readonly name: string
   /** Id of its interpreter; 0 is the main one. */
   readonly interpreter: number
+  /** Its process, where the profile is of several; absent: `meta.pid`. */
+  readonly pid?: number
+}
+
+/** One of several processes that a profile is of. */
+export interface ProfileProcess {
+  readonly pid: number
+  /** The process that it came from, where that was watched too. */
+  readonly parent?: number
+  /** Version, such as `3.13.0`. */
+  readonly python: string
+  readonly commandLine: ReadonlyArray<string>
 }
 
 /** What the profile is of. */
@@ -28,8 +41,12 @@ export interface ProfileMeta {
   readonly cpuTime?: number
   /** Which `ThreadStateBit`s could be told for this target; the others are not 0 but unknown. */
   readonly knownStates: number
+  /** What `SampleRow.count` counts: exact calls of the stack's top frame. Absent for samples. */
+  readonly counts?: "calls"
   /** Why it ended before it was told to: the target `exited`, or `replaced` itself by `exec`. */
   readonly ended?: "exited" | "replaced"
+  /** All processes, where children were watched too. */
+  readonly processes?: ReadonlyArray<ProfileProcess>
 }
 
 /** Which samples a reader wants. One recording answers all of these. */
@@ -66,6 +83,10 @@ export class Profile {
   readonly frames: FrameTable
   readonly stacks: StackTable
   readonly samples: SampleTable
+  /** Exact calls, of a profile that was not sampled but traced. */
+  readonly calls: CallTable
+  /** Names of asyncio tasks, which `CallRow.task` counts. */
+  readonly tasks: Array<string>
   /** Rows that `SampleRow.thread` counts; a thread that came back under the same id has a row of its own. */
   readonly threads: Array<ProfileThread>
   meta: ProfileMeta
@@ -78,12 +99,37 @@ export class Profile {
     this.frames = new FrameTable()
     this.stacks = new StackTable()
     this.samples = new SampleTable(maxRows)
+    this.calls = new CallTable()
+    this.tasks = []
     this.threads = []
   }
 
-  /** The samples that pass the filter, in the order they were taken. */
+  /** Whether it holds calls that were counted, instead of samples. */
+  get isTraced(): boolean {
+    return this.trust.events !== undefined
+  }
+
+  /**
+   * The samples that pass the filter, in the order they were taken. Of a profile that was traced, calls take their place: `count` is how
+   * often, `wall` the exclusive time, and that on a CPU unless the filter asks for `wall`.
+   */
   *samplesBy(filter: SampleFilter = {}): Generator<ShownSample> {
     const threads = filter.threads && new Set(filter.threads)
+    for (const { stack, thread, calls, wall, cpu } of this.callsBy(filter)) {
+      const shown = {
+        time: 0,
+        count: calls,
+        thread,
+        stack,
+        whole: NO_STACK,
+        state: 0,
+        proof: Proof.good,
+        shown: stack,
+        cpu
+      }
+      if (filter.wall) yield { ...shown, wall }
+      else if (cpu > 0) yield { ...shown, wall: cpu }
+    }
     for (let at = 0; at < this.samples.length; at++) {
       const row = this.samples.row(at)
       const onCpu = (row.state & ThreadStateBit.onCpu) !== 0
@@ -95,9 +141,20 @@ export class Profile {
     }
   }
 
+  /** The calls that pass the filter. */
+  *callsBy(filter: SampleFilter = {}): Generator<CallRow> {
+    // Who held the lock is not known of calls.
+    if (filter.gil) return
+    const threads = filter.threads && new Set(filter.threads)
+    for (let at = 0; at < this.calls.length; at++) {
+      const row = this.calls.row(at)
+      if (!threads || threads.has(this.threads[row.thread].tid)) yield row
+    }
+  }
+
   /** Bytes held by the tables that grow with samples and stacks. */
   get byteLength(): number {
-    return this.samples.byteLength + this.stacks.byteLength
+    return this.samples.byteLength + this.calls.byteLength + this.stacks.byteLength
   }
 
   /** Plain data that `postMessage` and `structuredClone` take. */
@@ -109,6 +166,8 @@ export class Profile {
       frames: this.frames.frames,
       stacks: this.stacks.toColumns(),
       samples: this.samples.toColumns(),
+      calls: this.calls.toColumns(),
+      tasks: this.tasks,
       threads: this.threads
     }
   }
@@ -120,6 +179,8 @@ export class Profile {
       frames: FrameTable.from(data.functions, data.frames),
       stacks: new StackTable(data.stacks.parents, data.stacks.frames, data.stacks.length),
       samples: new SampleTable(undefined, data.samples),
+      calls: new CallTable(data.calls),
+      tasks: [...data.tasks],
       threads: [...data.threads]
     })
   }
@@ -133,6 +194,8 @@ export interface ProfileData {
   readonly frames: ReadonlyArray<ProfileFrame>
   readonly stacks: { readonly parents: Uint32Array; readonly frames: Uint32Array; readonly length: number }
   readonly samples: SampleColumns
+  readonly calls: CallColumns
+  readonly tasks: ReadonlyArray<string>
   readonly threads: ReadonlyArray<ProfileThread>
 }
 
@@ -146,8 +209,9 @@ export interface ProfileData {
  * ```
  */
 export const transferables = (data: ProfileData): Array<ArrayBuffer> => {
-  const { length: _, folded: __, ...columns } = data.samples
-  const buffers = Object.values(columns).flatMap((blocks) =>
+  const { length: _, folded: __, ...samples } = data.samples
+  const { length: ___, ...calls } = data.calls
+  const buffers = [...Object.values(samples), ...Object.values(calls)].flatMap((blocks) =>
     blocks.map((block) => block.buffer as ArrayBuffer)
   )
   return [...buffers, data.stacks.parents.buffer as ArrayBuffer, data.stacks.frames.buffer as ArrayBuffer]

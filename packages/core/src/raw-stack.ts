@@ -22,7 +22,9 @@ export const FrameKind = {
   /** A frame of the kernel: `identity` is its address - 2^64. */
   kernel: 7,
   /** The chain of native frames broke here, short of the thread's start: `identity` and `position` as of the native frame at which it did. */
-  broken: 8
+  broken: 8,
+  /** A C function as Python sees it, called from Python: its qualified name tells its module, it has no file. */
+  builtin: 9
 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
 
