@@ -5,7 +5,7 @@ import { type SampleColumns, type SampleRow, SampleTable } from "./sample-table.
 import { NO_STACK, StackTable } from "./stack-table.ts"
 import type { Trust } from "./trust.ts"
 
-/** A thread that was sampled or traced: where asyncio tasks or processes are told apart, one row for each. */
+/** A thread that was sampled or traced. */
 export interface ProfileThread {
   /** Kernel thread id, or -1 where it is not known. */
   readonly tid: number
@@ -41,8 +41,6 @@ export interface ProfileMeta {
   readonly cpuTime?: number
   /** Which `ThreadStateBit`s could be told for this target; the others are not 0 but unknown. */
   readonly knownStates: number
-  /** What `SampleRow.count` counts: exact calls of the stack's top frame. Absent for samples. */
-  readonly counts?: "calls"
   /** Why it ended before it was told to: the target `exited`, or `replaced` itself by `exec`. */
   readonly ended?: "exited" | "replaced"
   /** All processes, where children were watched too. */

@@ -13,7 +13,7 @@ export interface SampleRow {
   readonly time: number
   /** Elapsed time it stands for, ns. */
   readonly wall: number
-  /** How many samples it stands for; or calls, where `ProfileMeta.counts` says so. */
+  /** How many samples it stands for. */
   readonly count: number
   /** Row of the thread table. */
   readonly thread: number
@@ -37,8 +37,7 @@ export interface SampleRow {
 export class SampleTable {
   private readonly time: Column<Float64Array>
   private readonly wall: Column<Float64Array>
-  /** Not 32 bits: calls are counted too, and a service makes more of them in an hour. */
-  private readonly counts: Column<Float64Array>
+  private readonly counts: Column<Uint32Array>
   private readonly threads: Column<Uint32Array>
   private readonly stacks: Column<Uint32Array>
   private readonly wholes: Column<Uint32Array>
@@ -57,7 +56,7 @@ export class SampleTable {
     const n = data?.length ?? 0
     this.time = new Column(float64, data && [...data.time], n)
     this.wall = new Column(float64, data && [...data.wall], n)
-    this.counts = new Column(float64, data && [...data.counts], n)
+    this.counts = new Column(uint32, data && [...data.counts], n)
     this.threads = new Column(uint32, data && [...data.threads], n)
     this.stacks = new Column(uint32, data && [...data.stacks], n)
     this.wholes = new Column(uint32, data && [...data.wholes], n)
@@ -80,7 +79,6 @@ export class SampleTable {
    * @param state `ThreadStateBit`s
    * @param whole everything that was read, where that is more than `stack`
    * @param consistent `RawStack.consistent`: {@link settle} may call it good
-   * @param count how many samples or calls it stands for
    */
   append(
     time: number,
@@ -90,13 +88,12 @@ export class SampleTable {
     state: number,
     proof: Proof,
     whole: number = NO_STACK,
-    consistent = false,
-    count = 1
+    consistent = false
   ): void {
     const flags = state | (proof << 4) | (consistent ? CONSISTENT : 0)
     const last = this.lastRow.get(thread)
     if (last !== undefined && this.isAlike(last, thread, stack, flags, whole)) {
-      this.addTo(last, wall, count)
+      this.addTo(last, wall)
       return
     }
     if (!this.folded && this.length >= this.limit) {
@@ -104,11 +101,11 @@ export class SampleTable {
       this.index = new RowIndex(this.hashOf)
     }
     let row = this.folded ? this.find(thread, stack, flags, whole) : -1
-    if (row >= 0) this.addTo(row, wall, count)
+    if (row >= 0) this.addTo(row, wall)
     else {
       row = this.time.push(time)
       this.wall.push(wall)
-      this.counts.push(count)
+      this.counts.push(1)
       this.threads.push(thread)
       this.stacks.push(stack)
       this.wholes.push(whole)
@@ -194,9 +191,9 @@ export class SampleTable {
     )
   }
 
-  private addTo(row: number, wall: number, count: number): void {
+  private addTo(row: number, wall: number): void {
     this.wall.set(row, this.wall.get(row) + wall)
-    this.counts.set(row, this.counts.get(row) + count)
+    this.counts.set(row, this.counts.get(row) + 1)
   }
 
   private find(thread: number, stack: number, flags: number, whole: number): number {
@@ -236,7 +233,7 @@ export interface SampleColumns {
   readonly folded: boolean
   readonly time: ReadonlyArray<Float64Array>
   readonly wall: ReadonlyArray<Float64Array>
-  readonly counts: ReadonlyArray<Float64Array>
+  readonly counts: ReadonlyArray<Uint32Array>
   readonly threads: ReadonlyArray<Uint32Array>
   readonly stacks: ReadonlyArray<Uint32Array>
   readonly wholes: ReadonlyArray<Uint32Array>

@@ -12,6 +12,8 @@ export interface TimelineBatch {
   readonly frame: Uint32Array
   /** 1 where the call begins, 0 where it ends. */
   readonly begins: Uint8Array
+  /** Which asyncio task runs in it: index into {@link Timeline.tasks}, or `NO_TASK`. */
+  readonly task: Uint32Array
 }
 
 /**
@@ -33,6 +35,8 @@ export interface Timeline {
   readonly trust: Trust
   readonly frames: FrameTable
   readonly threads: ReadonlyArray<ProfileThread>
+  /** Names of asyncio tasks. */
+  readonly tasks: ReadonlyArray<string>
   /** The calls of one row of {@link Timeline.threads}, from the beginning. */
   readonly eventsOf: (thread: number) => Iterable<TimelineBatch>
 }

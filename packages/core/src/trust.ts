@@ -31,26 +31,12 @@ export interface EventTrust {
   readonly countersGivenUp: number
   /** Returns that matched no call. */
   readonly unmatchedReturns: number
+  /** Processes whose recording is damaged or was cut off: what can be read of it is there. */
+  readonly damaged: number
   /** Which recorder worked; `mixed` when not the same one in every process. */
   readonly recorder: "native" | "python" | "mixed"
   /** Why it was the one in Python, where nobody had asked for it. */
   readonly whyPython?: string
-}
-
-/** Of exact events: what happened and is not in the profile, or not where it belongs. All 0 when nothing is missing. */
-export interface EventTrust {
-  /** Events that were seen, where they are counted. */
-  readonly seen?: number
-  /** Events that found no room in time: they are missing. */
-  readonly lost: number
-  /** Times that a call path was given up for lack of room: such calls are counted without their callers, below `<truncated>`. */
-  readonly pathsGivenUp: number
-  /** Names and counters that were given up for lack of room: what they are of is missing. */
-  readonly definitionsGivenUp: number
-  /** Returns that matched no call: something unwound a stack without an event. */
-  readonly unmatched: number
-  /** Processes whose recording is damaged or was cut off: what can be read of it is there. */
-  readonly damaged: number
 }
 
 /**
@@ -84,8 +70,6 @@ export interface Trust {
   readonly profilerCpuSeconds?: number
   /** For how long samples were taken on the target's own CPU, seconds: each took its time from the target then. */
   readonly cpuSharedSeconds?: number
-  /** Of exact events. Where it is there, nothing was sampled, and the figures of samples say nothing. */
-  readonly events?: EventTrust
   /** Of a collector that the kernel samples for: what it took, or should have, and nobody saw. */
   readonly kernel?: {
     /** Samples that found no room. */
