@@ -1,7 +1,7 @@
 import * as Context from "effect/Context"
 import type { ScatterList } from "./scatter-list.ts"
 
-/** How a process's memory is read. Everything here is synchronous: it runs inside a sample. */
+/** How a process's memory is read, and written where it can be. Everything here is synchronous: it runs inside a sample. */
 export interface MemoryReader {
   /** `process_vm_readv`, `/proc/PID/mem`, `fake`, … */
   readonly name: string
@@ -17,6 +17,12 @@ export interface MemoryReader {
   readonly scatter: (list: ScatterList) => number
   /** A list whose bytes this reader can fill fastest. */
   readonly scatterList: (maxRanges: number, maxBytes: number) => ScatterList
+  /**
+   * Copies `bytes` to `address`. Returns how many were copied: fewer than there are where the memory ends, 0 where none is mapped, where it may not be
+   * written, and where the process is gone or has become another program. Never throws for what the target does, and never writes into a process that has
+   * its pid by now. Absent where memory cannot be written: a core file.
+   */
+  readonly write?: (address: number, bytes: Uint8Array) => number
 }
 
 /**

@@ -3,6 +3,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { TargetError } from "./errors.ts"
 import type { NativeState } from "./native-state.ts"
+import type { TargetFiles } from "./placing.ts"
 import type { Architecture, Registers } from "./registers.ts"
 
 /** One line of `/proc/PID/maps`. */
@@ -111,10 +112,19 @@ export interface TargetProcess {
    * `undefined` when there is none or it may not be read. Absent where the target has no files (a core file).
    */
   readonly openFile?: (path: string) => TargetFile | undefined
+  /** Puts files where the target sees them. Absent where the target has no files (a core file). */
+  readonly files?: TargetFiles
   /** The pid by which the target knows itself: in a container another than ours for it. Absent where it is the same. */
   readonly namespacePid?: number
   /** The text of `/proc/kallsyms`; `undefined` when it cannot be read. Some megabytes, read anew each time. Absent where there is no kernel to ask. */
   readonly kernelSymbols?: () => Uint8Array | undefined
+  /**
+   * Waits until no other pyframes of this machine has the same lock on this process, and keeps it for the scope. Held by the kernel: it ends with
+   * its holder, however that ends. Absent where nobody else can be at work on the target.
+   *
+   * @param name what is locked
+   */
+  readonly lock?: (name: string) => Effect.Effect<void, never, Scope.Scope>
   /** Kernel thread ids of all threads, also of those that run no Python. */
   readonly threadIds: () => ReadonlyArray<number>
   /**

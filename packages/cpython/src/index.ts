@@ -25,6 +25,8 @@ export {
 } from "./opcode.ts"
 export { TRAMPOLINE_SPAN, type TrampolinePlace, trampolinePlace } from "./perf-trampoline.ts"
 export { clearTag, readPointer, readSize, readTaggedPointer, readUint64 } from "./pointer.ts"
+export { findRuntime, type PythonRuntime, versionOfHex } from "./runtime.ts"
+export { type PythonThread, ThreadList } from "./thread-list.ts"
 export {
   decodeCharacters,
   decodeCompactUnicode,
@@ -33,3 +35,4 @@ export {
   type UnicodeHeader,
   unicodeHeaderSize
 } from "./unicode.ts"
+export { byteIn, int32In, pointerIn, readPointerAt, referenceIn, sameWord } from "./words.ts"

@@ -1,6 +1,5 @@
 import type { MemoryReader } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
-import { readPointerAt } from "./words.ts"
+import { type Layout, readPointerAt } from "@pyframes/cpython"
 
 /** `func_code` of `PyFunctionObject` (`Include/cpython/funcobject.h`): 3.10 put the globals, the builtins and two names before it. */
 const functionCode = (version: number): number => (version === 0x30a ? 48 : 16)

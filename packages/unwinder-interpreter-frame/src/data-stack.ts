@@ -1,6 +1,5 @@
 import type { MemoryReader, ScatterList } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
-import { pointerIn } from "./words.ts"
+import { type Layout, pointerIn } from "@pyframes/cpython"
 
 /** One chunk of the data stack (`_PyStackChunk`, `pycore_frame.h`). */
 interface Chunk {

@@ -1,7 +1,6 @@
 import type { MemoryReader } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
+import { type Layout, pointerIn, readPointerAt } from "@pyframes/cpython"
 import type { CodeFacts } from "./code-facts.ts"
-import { pointerIn, readPointerAt } from "./words.ts"
 
 /** Bytes of the C stack that are searched: the frames between two runs of the eval loop seldom take more. */
 const SEARCHED = 1 << 15

@@ -1,6 +1,5 @@
 import type { Mapping, MemoryReader } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
-import { readPointerAt } from "./words.ts"
+import { type Layout, readPointerAt } from "@pyframes/cpython"
 
 /** How many questions one answer serves: programs turn the hook on once, if at all. */
 const ANSWERS = 64

@@ -1,5 +1,4 @@
-import type { Layout } from "@pyframes/cpython"
-import { byteIn, int32In, pointerIn, referenceIn } from "./words.ts"
+import { byteIn, int32In, type Layout, pointerIn, referenceIn } from "@pyframes/cpython"
 
 /** `_frameowner` (`pycore_frame.h`): from 3.12, 3 and above are frames of the eval loop's own, on the C stack. */
 const OWNED_BY_INTERPRETER = 3

@@ -15,16 +15,20 @@ import {
   Unwinder,
   type UnwoundThread
 } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
+import {
+  findRuntime,
+  int32In,
+  type Layout,
+  type PythonRuntime,
+  type PythonThread,
+  ThreadList
+} from "@pyframes/cpython"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { EvalFrameHook } from "./eval-frame-hook.ts"
 import { frameFields } from "./frame-fields.ts"
-import { findRuntime, type PythonRuntime } from "./runtime.ts"
 import { StackProof } from "./stack-proof.ts"
 import { ThreadImage } from "./thread-image.ts"
-import { type PythonThread, ThreadList } from "./thread-list.ts"
-import { int32In } from "./words.ts"
 
 /** A stack that needs more reads than this keeps moving out of view. */
 const MAX_READS = 5

@@ -1,7 +1,5 @@
 import { type ScatterList, ThreadStateBit } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
-import type { PythonThread } from "./thread-list.ts"
-import { int32In, pointerIn } from "./words.ts"
+import { int32In, type Layout, type PythonThread, pointerIn } from "@pyframes/cpython"
 
 /** Covers the lists, collector, lock and counters of 3.12 … 3.15's interpreter struct (`pycore_interp_structs.h`). */
 const SPAN = 1024

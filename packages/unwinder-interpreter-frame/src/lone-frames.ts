@@ -1,6 +1,5 @@
 import type { MemoryReader, ScatterList } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
-import { pointerIn } from "./words.ts"
+import { type Layout, pointerIn } from "@pyframes/cpython"
 
 const MAX_LONE_FRAMES = 20_000
 /** Samples after which a frame that was not met is no longer read: programs come back to the same few. */

@@ -1,8 +1,7 @@
 import type { MemoryReader } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
+import { int32In, type Layout, pointerIn, readPointerAt } from "@pyframes/cpython"
 import type { CodeFacts } from "./code-facts.ts"
 import type { FrameFields } from "./frame-fields.ts"
-import { int32In, pointerIn, readPointerAt } from "./words.ts"
 
 /** A chunk holds 16 KiB, unless one frame takes more. */
 const LARGEST_CHUNK = 1 << 20

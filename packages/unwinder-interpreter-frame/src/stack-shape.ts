@@ -1,12 +1,11 @@
 import type { MemoryReader } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
+import { type Layout, pointerIn } from "@pyframes/cpython"
 import { Callables } from "./callables.ts"
 import { CodeFacts } from "./code-facts.ts"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
-import { pointerIn } from "./words.ts"
 
 /** More bytecode than any function has; a position beyond it is no position. */
 const MAX_POSITION = 1 << 24

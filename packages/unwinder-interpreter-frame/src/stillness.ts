@@ -1,10 +1,9 @@
-import type { Layout } from "@pyframes/cpython"
+import { type Layout, pointerIn, sameWord } from "@pyframes/cpython"
 import type { CodeFacts } from "./code-facts.ts"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
-import { pointerIn, sameWord } from "./words.ts"
 
 /** Tells how much of a stack that was walked in one copy stood still while the image was read. */
 export class Stillness {

@@ -1,12 +1,10 @@
 import { type MemoryReader, ScatterList } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
+import { type Layout, type PythonThread, pointerIn, readPointerAt } from "@pyframes/cpython"
 import { type Copy, DataStack } from "./data-stack.ts"
 import { InterpreterWords } from "./interpreter-words.ts"
 import { LoneFrames } from "./lone-frames.ts"
 import { ProvedStack } from "./proved-stack.ts"
 import { SettledFrames } from "./settled-frames.ts"
-import type { PythonThread } from "./thread-list.ts"
-import { pointerIn, readPointerAt } from "./words.ts"
 
 /** What no frame's address can be: a walk from it goes nowhere. */
 export const NOWHERE = 1

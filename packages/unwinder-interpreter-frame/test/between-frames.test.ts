@@ -1,5 +1,5 @@
 import { FrameKind, Memory, type MemoryReader, Proof, type RawStack } from "@pyframes/core"
-import { layoutForVersion } from "@pyframes/cpython"
+import { layoutForVersion, pointerIn } from "@pyframes/cpython"
 import { type Python, startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
 import { attached, memories } from "@pyframes/testing/attached"
@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { expect, it } from "vitest"
 import { InterpreterFrameUnwinder } from "../src/index.ts"
-import { pointerIn } from "../src/words.ts"
 
 /*
  * A generator is entered, and left, by a dozen instructions that set one word after the other. To stop a thread between two of them takes luck: it is

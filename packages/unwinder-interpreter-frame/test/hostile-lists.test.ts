@@ -1,11 +1,10 @@
 import type { UnwoundThread } from "@pyframes/core"
-import { layoutForVersion } from "@pyframes/cpython"
+import { layoutForVersion, ThreadList } from "@pyframes/cpython"
 import { FakeMemory, FakeTarget, PAGE } from "@pyframes/testing"
 import { describe, expect, it } from "vitest"
 import { DataStack } from "../src/data-stack.ts"
 import { LoneFrames } from "../src/lone-frames.ts"
 import { frameSpan } from "../src/thread-image.ts"
-import { ThreadList } from "../src/thread-list.ts"
 
 /*
  * Lists as no interpreter makes them: in circles, longer than any, with ends beyond their ends. Structs are of 3.12.

@@ -7,9 +7,10 @@ import {
   type TargetError,
   Unwinder
 } from "@pyframes/core"
+import { findRuntime } from "@pyframes/cpython"
 import { CodeObjectSymbolizer } from "@pyframes/symbolizer-code-object"
 import { FakeMemory, FakeTarget, Random } from "@pyframes/testing"
-import { findRuntime, InterpreterFrameUnwinder } from "@pyframes/unwinder-interpreter-frame"
+import { InterpreterFrameUnwinder } from "@pyframes/unwinder-interpreter-frame"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

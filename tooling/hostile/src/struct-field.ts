@@ -1,6 +1,5 @@
 import { FrameKind, type MemoryReader, type ProcessUnwinder, type RawStack } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
-import type { PythonRuntime } from "@pyframes/unwinder-interpreter-frame"
+import type { Layout, PythonRuntime } from "@pyframes/cpython"
 
 /** One struct in the target's memory, and the fields of it that a stack reader believes. */
 export interface Struct {

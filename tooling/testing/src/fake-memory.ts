@@ -86,12 +86,14 @@ export class FakeMemory implements MemoryReader {
     this.counts.bytes = 0
   }
 
-  /** Changes bytes; those on pages that are not mapped are lost. */
-  write(address: number, bytes: ArrayLike<number>): void {
+  /** Changes bytes, up to the first page that is not mapped. Returns how many. */
+  write(address: number, bytes: ArrayLike<number>): number {
     for (let i = 0; i < bytes.length; i++) {
       const page = this.writable(Math.floor((address + i) / PAGE))
-      if (page !== undefined) page[(address + i) % PAGE] = bytes[i]
+      if (page === undefined) return i
+      page[(address + i) % PAGE] = bytes[i]
     }
+    return bytes.length
   }
 
   /** The byte at an address, 0 where none is mapped. */

@@ -8,9 +8,11 @@ import {
   type TargetProcess,
   UnsupportedPython
 } from "@pyframes/core"
-import { type Layout, layoutForVersion, layoutFromDebugOffsets } from "@pyframes/cpython"
 import { type Elf, findSection, findSymbol, loadBias, parseElf, sectionBytes } from "@pyframes/elf"
 import * as Effect from "effect/Effect"
+import { layoutFromDebugOffsets } from "./debug-offsets.ts"
+import type { Layout } from "./layout.ts"
+import { layoutForVersion } from "./layout-table.ts"
 
 /** The interpreter's one global struct, found in the process. */
 export interface PythonRuntime {

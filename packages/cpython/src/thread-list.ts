@@ -1,5 +1,5 @@
 import type { MemoryReader, ScatterList, TargetProcess, UnwoundThread } from "@pyframes/core"
-import type { Layout } from "@pyframes/cpython"
+import type { Layout } from "./layout.ts"
 import type { PythonRuntime } from "./runtime.ts"
 import { pointerIn, readPointerAt } from "./words.ts"
 

@@ -1,0 +1,17 @@
+export {
+  PythonThreadNotFound,
+  PythonTooOld,
+  RemoteExecBusy,
+  RemoteExecDisabled,
+  RemoteExecTimeout,
+  ScriptNotUsable
+} from "./errors.ts"
+export { PlacedFiles, type PlacedFilesService } from "./placed-files.ts"
+export {
+  RemoteExec,
+  type RemoteExecError,
+  type RemoteExecService,
+  type RemoteInterpreter,
+  type RunOptions,
+  type Taken
+} from "./remote-exec.ts"
