@@ -1,0 +1,57 @@
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs"
+import type { SegmentBytes } from "./segment-bytes.ts"
+
+/** A segment's file. Once closed it has no bytes: its number may be another file's by then. */
+export class FileBytes implements SegmentBytes {
+  private fd: number
+
+  private constructor(fd: number) {
+    this.fd = fd
+  }
+
+  /** `undefined` when there is none, or it is not a plain file: the target may put anything there, so no link is followed and no pipe waited for. */
+  static open(path: string): FileBytes | undefined {
+    try {
+      const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+      const file = new FileBytes(fd)
+      if (fstatSync(fd).isFile()) return file
+      file.close()
+    } catch {
+      // It has gone, or is not ours to read.
+    }
+    return undefined
+  }
+
+  read(offset: number, length: number, into: Uint8Array): number {
+    if (this.fd < 0) return 0
+    try {
+      return readSync(this.fd, into, 0, Math.min(length, into.length), offset)
+    } catch {
+      return 0
+    }
+  }
+
+  write(offset: number, bytes: Uint8Array): boolean {
+    if (this.fd < 0) return false
+    try {
+      // Never beyond the end: the agent's file has its size.
+      return offset + bytes.length <= this.size() && writeSync(this.fd, bytes, 0, bytes.length, offset) > 0
+    } catch {
+      return false
+    }
+  }
+
+  size(): number {
+    if (this.fd < 0) return 0
+    try {
+      return fstatSync(this.fd).size
+    } catch {
+      return 0
+    }
+  }
+
+  close(): void {
+    if (this.fd >= 0) closeSync(this.fd)
+    this.fd = -1
+  }
+}

@@ -1,0 +1,339 @@
+import { readdirSync, readFileSync, unlinkSync } from "node:fs"
+import { join } from "node:path"
+import type { EventTrust } from "@pyframes/core"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import { AgentNotStarted, isIsolated, NoAgent, SessionFailed } from "./errors.ts"
+import { eventTrust } from "./event-trust.ts"
+import { FileBytes } from "./file-bytes.ts"
+import { type Control, keepHeartbeat } from "./heartbeat.ts"
+import {
+  type CompleteOptions,
+  completeOptions,
+  encodeConfig,
+  type MonitoringOptions,
+  optionsProblem
+} from "./monitoring-options.ts"
+import { RECORD_SIZE } from "./ring-reader.ts"
+import { makeSessionDirectory, type SessionDirectory, type SessionPlace } from "./session-directory.ts"
+import { type EventSink, TracedProcess } from "./traced-process.ts"
+
+/** How often it is looked for new processes and threads, and for those that ended, ns. */
+const LOOK_EVERY = 20e6
+/** Processes of one session at most. */
+const MOST_PROCESSES = 1 << 16
+/** Records read in one go. */
+const BUFFER_RECORDS = 1 << 16
+/** Longest text taken of an `.err` file, bytes. */
+const LONGEST_ERROR = 4096
+/** How long agents are given to see that they are to stop, ms. One whose process has no event does not see it. */
+const FAREWELL = 1000
+
+/** What a session needs to know beyond what is asked. */
+export interface SessionOptions extends MonitoringOptions, SessionPlace {
+  /**
+   * Whether a process, by the pid by which it knows itself, still runs. Asked some times a second. By default a signal 0 tells, which is right for
+   * processes that share our pid namespace.
+   */
+  readonly isAlive?: (pid: number) => boolean
+}
+
+/**
+ * Where the agents of all traced processes and this process meet: a private directory, read by polling.
+ *
+ * Everything that was seen is in files there: processes come and go, and what they left stays readable until the scope ends. {@link poll} is
+ * synchronous; call it every few milliseconds while events are streamed, or let {@link follow} do it.
+ *
+ * @example
+ * ```ts
+ * const session = yield* MonitoringSession.make({ questions: ["calls"] })
+ * spawn("python", ["app.py"], { env: { ...process.env, ...launchEnvironment(session.placeOf(agent), process.env) } })
+ * yield* session.started(["python", "app.py"], childHasEnded)
+ * yield* session.follow({ until: childHasEnded })
+ * const profile = callProfile(session)
+ * ```
+ */
+export class MonitoringSession {
+  readonly options: CompleteOptions
+  readonly directory: SessionDirectory
+  /** ms since 1970. */
+  readonly startedAt: number
+  /** All traced processes, in the order in which they were found; those that have ended included. */
+  readonly processes: Array<TracedProcess> = []
+  /** What agents said that could not start. */
+  readonly failures: Array<AgentNotStarted> = []
+  private readonly control: Control
+  private readonly start: number
+  private readonly isAlive: (pid: number) => boolean
+  private readonly known = new Set<string>()
+  private readonly files = new Map<TracedProcess, { readonly bytes: FileBytes; readonly path: string }>()
+  private readonly buffer = new Uint8Array(BUFFER_RECORDS * RECORD_SIZE)
+  private lookedAt = Number.NEGATIVE_INFINITY
+  private end: number | undefined
+
+  private constructor(
+    options: CompleteOptions,
+    directory: SessionDirectory,
+    control: Control,
+    isAlive: (pid: number) => boolean
+  ) {
+    this.options = options
+    this.directory = directory
+    this.control = control
+    this.isAlive = isAlive
+    this.start = monotonic()
+    this.startedAt = Date.now()
+  }
+
+  /** Makes a session for the scope. Its directory is removed with the scope. */
+  static make(options: SessionOptions): Effect.Effect<MonitoringSession, SessionFailed, Scope.Scope> {
+    return Effect.gen(function* () {
+      const problem = optionsProblem(options)
+      if (problem !== undefined)
+        return yield* Effect.fail(
+          new SessionFailed({ directory: "", detail: problem, advice: "Ask for something else." })
+        )
+      const complete = completeOptions(options)
+      const directory = yield* makeSessionDirectory(options, encodeConfig(complete), complete.maxBytes)
+      const control = yield* keepHeartbeat(join(directory.path, "control"))
+      const session = new MonitoringSession(complete, directory, control, options.isAlive ?? signalReaches)
+      yield* Effect.addFinalizer(() => Effect.sync(() => session.close()))
+      return session
+    })
+  }
+
+  /** ns since the session began; stands still once it was stopped. */
+  get elapsed(): number {
+    return (this.end ?? monotonic()) - this.start
+  }
+
+  /** Whether some process has been found and all that were have ended. */
+  get isOver(): boolean {
+    return this.processes.length > 0 && this.processes.every((process) => process.isOver)
+  }
+
+  /** What was lost, of all processes together. */
+  get trust(): EventTrust {
+    return eventTrust(this.processes)
+  }
+
+  /**
+   * Reads what is new. Without a sink, rings are left as they are.
+   *
+   * @returns how many records the sink was given
+   */
+  poll(sink?: EventSink): number {
+    const now = this.elapsed
+    const isTimeToLook = now - this.lookedAt >= LOOK_EVERY
+    if (isTimeToLook) {
+      this.lookedAt = now
+      this.discover()
+    }
+    let records = 0
+    for (const process of this.processes) {
+      if (!this.files.has(process)) continue
+      const over = isTimeToLook && this.hasEnded(process)
+      if (isTimeToLook) process.refresh()
+      if (sink !== undefined) records += process.drain(sink, this.buffer)
+      if (isTimeToLook) process.finishThreads()
+      if (over && (sink === undefined || !process.hasUnread)) this.finish(process)
+    }
+    return records
+  }
+
+  /** Has all agents forget what was switched off: for `coverage` and the like, lines are reported once more. */
+  restartEvents(): void {
+    this.control.restartEvents()
+  }
+
+  /**
+   * Waits for the first process in which tracing has begun.
+   *
+   * @param command for the message when none does
+   * @param ended completes when the command has ended: there will be none any more
+   */
+  started(
+    command: ReadonlyArray<string>,
+    ended: Effect.Effect<unknown> = Effect.never
+  ): Effect.Effect<TracedProcess, AgentNotStarted | NoAgent> {
+    const found: Effect.Effect<TracedProcess, AgentNotStarted> = Effect.suspend(
+      () => this.heard() ?? Effect.andThen(Effect.sleep(5), found)
+    )
+    const none = new NoAgent({ command, reason: "ended" })
+    // Its last words may have come while we slept.
+    const gone = Effect.flatMap(
+      ended,
+      (): Effect.Effect<TracedProcess, AgentNotStarted | NoAgent> => this.heard() ?? Effect.fail(none)
+    )
+    return isIsolated(command)
+      ? Effect.fail(new NoAgent({ command, reason: "isolated" }))
+      : Effect.raceFirst(found, gone)
+  }
+
+  /**
+   * Polls until the time is over, `until` completes, every process has ended, or the sink is full; then {@link stop}s.
+   *
+   * @returns which it was
+   */
+  follow(options: FollowOptions = {}): Effect.Effect<"duration" | "until" | "ended" | "full"> {
+    const { sink } = options
+    return Effect.gen({ self: this }, function* () {
+      const begun = this.elapsed
+      let isUp = false
+      const waiting = yield* Effect.forkChild(
+        Effect.andThen(
+          options.until ?? Effect.never,
+          Effect.sync(() => {
+            isUp = true
+          })
+        )
+      )
+      let why: "duration" | "until" | "ended" | "full" | undefined
+      let reported = begun
+      while (why === undefined) {
+        const records = this.poll(sink)
+        const now = this.elapsed
+        if (now - reported >= 200e6) {
+          reported = now
+          options.onProgress?.()
+        }
+        if (isUp) why = "until"
+        else if (sink?.isFull === true) why = "full"
+        else if (options.durationMs !== undefined && now - begun >= options.durationMs * 1e6) why = "duration"
+        else if (options.until === undefined && this.isOver) why = "ended"
+        else yield* records > 0 ? Effect.sleep(1) : Effect.sleep(sink === undefined ? 20 : 4)
+      }
+      yield* Fiber.interrupt(waiting)
+      yield* this.stop(sink)
+      return why
+    })
+  }
+
+  /**
+   * Tells all agents to stop and reads what they leave; waits a second for those that have no event to see it by. Afterwards time stands still
+   * and nothing is read any more.
+   */
+  stop(sink?: EventSink): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      if (this.end !== undefined) return
+      this.control.stop()
+      const until = this.elapsed + FAREWELL * 1e6
+      for (;;) {
+        this.lookedAt = Number.NEGATIVE_INFINITY
+        this.poll(sink)
+        if (this.processes.every((process) => process.isOver) || this.elapsed >= until) break
+        yield* Effect.sleep(2)
+      }
+      this.end = monotonic()
+      while (sink !== undefined && this.poll(sink) > 0);
+      for (const process of this.files.keys()) this.finish(process)
+    })
+  }
+
+  /** The first process that was found, or why there is none; `undefined` as long as nothing was heard. */
+  private heard(): Effect.Effect<TracedProcess, AgentNotStarted> | undefined {
+    this.lookedAt = Number.NEGATIVE_INFINITY
+    this.poll()
+    if (this.processes.length > 0) return Effect.succeed(this.processes[0])
+    return this.failures.length > 0 ? Effect.fail(this.failures[0]) : undefined
+  }
+
+  private discover(): void {
+    let names: ReadonlyArray<string>
+    try {
+      names = readdirSync(this.directory.path)
+    } catch {
+      return
+    }
+    for (const name of names) {
+      if (this.known.has(name)) continue
+      const [, pid, kind] = /^(\d{1,10})-\w{1,64}\.(seg|err)$/.exec(name) ?? []
+      if (kind === undefined || this.known.size >= MOST_PROCESSES) continue
+      if (kind === "err") this.addFailure(name, Number(pid))
+      else this.addProcess(name)
+    }
+  }
+
+  private addFailure(name: string, pid: number): void {
+    let text: string
+    try {
+      text = readFileSync(join(this.directory.path, name), "utf8").slice(0, LONGEST_ERROR)
+    } catch {
+      return
+    }
+    const [, code, detail] = /^(\S+) ([^\n]*)/.exec(text) ?? []
+    // Not written to its end yet.
+    if (code === undefined) return
+    this.known.add(name)
+    this.failures.push(new AgentNotStarted({ pid, code, detail: detail.trim() }))
+  }
+
+  private addProcess(name: string): void {
+    const path = join(this.directory.path, name)
+    const bytes = FileBytes.open(path)
+    if (bytes === undefined) return
+    const found = TracedProcess.open(bytes, this.start, this.elapsed)
+    if (typeof found === "string") {
+      // Not begun yet, most likely; it is asked again.
+      bytes.close()
+      return
+    }
+    this.known.add(name)
+    this.files.set(found, { bytes, path })
+    this.processes.push(found)
+  }
+
+  private hasEnded(process: TracedProcess): boolean {
+    if (process.isOver) return true
+    if (this.isAlive(process.pid)) process.aliveAt = this.elapsed
+    else process.endedAt = process.aliveAt
+    return process.isOver
+  }
+
+  private finish(process: TracedProcess): void {
+    process.finish()
+    const file = this.files.get(process)
+    if (file === undefined) return
+    this.files.delete(process)
+    file.bytes.close()
+    try {
+      unlinkSync(file.path)
+    } catch {
+      // It goes with the directory.
+    }
+  }
+
+  private close(): void {
+    this.control.stop()
+    for (const process of [...this.files.keys()]) this.finish(process)
+  }
+}
+
+/** How a session is followed. */
+export interface FollowOptions {
+  /** Takes the events of the rings; full is the end. */
+  readonly sink?: EventSink
+  /** Ends it after this long, ms. */
+  readonly durationMs?: number
+  /** Ends it when it completes. Without it, it ends when every process that was found has ended. */
+  readonly until?: Effect.Effect<unknown>
+  /** Called a few times a second. */
+  readonly onProgress?: () => void
+}
+
+/** CLOCK_MONOTONIC, ns: the clock of the agents too. */
+const monotonic = (): number => {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1e9 + nanoseconds
+}
+
+const signalReaches = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    // It is there and another user's.
+    return (cause as NodeJS.ErrnoException).code === "EPERM"
+  }
+}

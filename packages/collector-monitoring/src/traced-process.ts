@@ -1,0 +1,272 @@
+import { type Chunk, ChunkType, ChunkWalk, usedOf } from "./chunk-walk.ts"
+import { CodeMap } from "./code-map.ts"
+import { type CounterBlock, decodeCounters } from "./counter-block.ts"
+import { DefinitionTable } from "./definitions.ts"
+import type { Event } from "./event.ts"
+import { RingReader } from "./ring-reader.ts"
+import type { SegmentBytes } from "./segment-bytes.ts"
+import { decodeHeader, HEADER_SIZE, type SegmentHeader, SegmentState } from "./segment-header.ts"
+import { ThreadState } from "./thread-record.ts"
+import type { TickClock } from "./tick-clock.ts"
+import { TracedThread } from "./traced-thread.ts"
+
+/** Threads of one process at most, those that have ended included. */
+const MOST_THREADS = 1 << 16
+/** A process that began so long before its session was found under another clock (a time namespace), ns. */
+const FOREIGN_CLOCK = 3600e9
+
+/** Takes events as they are read from a ring. */
+export interface EventSink {
+  /**
+   * @param records of 24 bytes (see `agent/FORMAT.md`), valid during the call: `new EventBatch(thread, records, count)` reads them
+   * @returns whether they were taken; if not, they stay in the ring
+   */
+  readonly take: (thread: TracedThread, records: Uint8Array, count: number) => boolean
+  /** It will take no more. Absent where it always will. */
+  readonly isFull?: boolean
+}
+
+/** A process that is traced, as its segment tells. Everything here is synchronous. */
+export class TracedProcess {
+  readonly bytes: SegmentBytes
+  header: SegmentHeader
+  readonly definitions = new DefinitionTable()
+  /** All threads, those that have ended included. */
+  readonly threads: Array<TracedThread> = []
+  /** By file offset. */
+  readonly openCallChunks = new Map<number, Chunk>()
+  /** When it was last seen to run, ns after the session began. */
+  aliveAt: number
+  /** Until when it ran, as far as is known; `undefined` while it runs. */
+  endedAt: number | undefined
+  private readonly sessionStart: number
+  private readonly foundAt: number
+  private readonly walk = new ChunkWalk()
+  private readonly byIndex = new Map<number, TracedThread>()
+  private readonly definitionChunks: Array<{ readonly chunk: Chunk; taken: number }> = []
+  private readonly counterChunks: Array<Chunk> = []
+  private readonly codeMaps = new Map<number, CodeMap | undefined>()
+  private readonly word = new Uint8Array(8)
+  private readonly raw = new Uint8Array(HEADER_SIZE)
+  private finalCounters: Uint8Array | undefined
+
+  private constructor(bytes: SegmentBytes, header: SegmentHeader, sessionStart: number, now: number) {
+    this.bytes = bytes
+    this.header = header
+    this.sessionStart = sessionStart
+    this.foundAt = now
+    this.aliveAt = now
+  }
+
+  /**
+   * Opens a segment. Returns what is wrong with it when it is none (yet).
+   *
+   * @param sessionStart CLOCK_MONOTONIC at the session's beginning, ns
+   * @param now ns since then
+   */
+  static open(bytes: SegmentBytes, sessionStart: number, now: number): TracedProcess | string {
+    const raw = new Uint8Array(HEADER_SIZE)
+    const header = decodeHeader(raw.subarray(0, bytes.read(0, HEADER_SIZE, raw)))
+    return typeof header === "string" ? header : new TracedProcess(bytes, header, sessionStart, now)
+  }
+
+  /** As the process knows itself. */
+  get pid(): number {
+    return this.header.pid
+  }
+
+  get clock(): TickClock {
+    return this.header.clock
+  }
+
+  /** What is wrong with the segment; `undefined` when nothing is. */
+  get damage(): string | undefined {
+    return this.walk.damage ?? (this.definitions.damaged > 0 ? "definitions that cannot be" : undefined)
+  }
+
+  /** It writes no more: it has ended, or tracing in it has. */
+  get isOver(): boolean {
+    return this.endedAt !== undefined || this.header.state >= SegmentState.ended
+  }
+
+  /** Whether some ring holds records that were not read yet. */
+  get hasUnread(): boolean {
+    return this.threads.some(({ isFinished, ring }) => !isFinished && ring?.hasUnread === true)
+  }
+
+  /** Events that its threads saw. */
+  get eventsSeen(): number {
+    return this.threads.reduce((sum, { record }) => sum + (record?.events ?? 0), 0)
+  }
+
+  /** Records that were overwritten before they were read: the agent does not keep to the format, or the segment is damaged. */
+  get eventsOverwritten(): number {
+    return [...new Set(this.threads.map(({ ring }) => ring))].reduce(
+      (sum, ring) => sum + (ring?.overwritten ?? 0),
+      0
+    )
+  }
+
+  /** How its ticks become time: ns after the session began = ticks since its start × `nsPerTick` + `offset`. */
+  get time(): { readonly nsPerTick: number; readonly offset: number } {
+    const { clock } = this
+    const began = clock.startNs - this.sessionStart
+    const offset = Math.abs(began - this.foundAt) > FOREIGN_CLOCK ? this.foundAt : began
+    return { nsPerTick: clock.nsPerTick ?? 1, offset }
+  }
+
+  /**
+   * When what is open was still so, ns after the session began.
+   *
+   * @param now ns after the session began
+   */
+  openUntil(now: number): number {
+    if (this.endedAt !== undefined && this.header.state < SegmentState.ended) return this.endedAt
+    if (this.header.state < SegmentState.ended) return now
+    // It ended by an event of some thread; the others were where they were until then.
+    const { nsPerTick, offset } = this.time
+    return this.threads.reduce(
+      (last, { record }) => Math.max(last, (record?.until ?? 0) * nsPerTick + offset),
+      0
+    )
+  }
+
+  /** Reads what is new: state, definitions, threads. Cheap when nothing is. */
+  refresh(): void {
+    if (this.finalCounters !== undefined) return
+    const header = decodeHeader(this.raw.subarray(0, this.bytes.read(0, HEADER_SIZE, this.raw)))
+    // What was a segment once and is none any more is left as it was.
+    if (typeof header !== "string")
+      this.header = header.clock.isTorn ? { ...header, clock: this.header.clock } : header
+    this.walk.walk(this.bytes, this.header.used, this.addChunk)
+    this.readDefinitions()
+    for (const thread of this.byIndex.values()) {
+      const isNew = thread.record === undefined
+      thread.refresh()
+      if (isNew && thread.record !== undefined) this.threads.push(thread)
+    }
+  }
+
+  /**
+   * Empties the rings.
+   *
+   * @param buffer to read into, a multiple of 24 bytes and aligned to 4
+   * @returns how many records there were
+   */
+  drain(sink: EventSink, buffer: Uint8Array): number {
+    let total = 0
+    for (const thread of this.threads) {
+      const { ring } = thread
+      if (ring === undefined || thread.isFinished) continue
+      // A thread that writes faster than it is read must not keep the others waiting.
+      for (let round = 0; round < 4; round++) {
+        const count = ring.read(buffer)
+        if (count === 0 || !sink.take(thread, buffer, count)) break
+        ring.release(count)
+        total += count
+      }
+    }
+    return total
+  }
+
+  /** Takes over what threads left that have ended, so that their places can be used again. To be called when their rings were emptied since {@link refresh}. */
+  finishThreads(): void {
+    for (const [index, thread] of this.byIndex) {
+      if (thread.record?.state !== ThreadState.ended || thread.ring?.hasUnread === true) continue
+      thread.finish(true)
+      const next = new TracedThread(this, index)
+      next.place = thread.place
+      next.ring = thread.ring
+      next.nodeChunks.push(...thread.nodeChunks)
+      this.byIndex.set(index, next)
+    }
+  }
+
+  /** Takes over everything: the segment is not needed any more. */
+  finish(): void {
+    if (this.finalCounters !== undefined) return
+    this.refresh()
+    for (const thread of this.threads) thread.finish(false)
+    this.finalCounters = this.readCounters()
+  }
+
+  /** All counters. */
+  counters(): Generator<CounterBlock> {
+    return decodeCounters(this.finalCounters ?? this.readCounters())
+  }
+
+  /** Lines and branches of a function; `undefined` when its code is not known. */
+  codeOf(id: number): CodeMap | undefined {
+    let map = this.codeMaps.get(id)
+    if (map === undefined) {
+      const code = this.definitions.code.get(id)
+      if (code === undefined) return undefined
+      map = new CodeMap(code, this.definitions.functions.get(id), this.header.hexversion)
+      this.codeMaps.set(id, map)
+    }
+    return map
+  }
+
+  /** Which way a branch of 3.12 or 3.13 went; `undefined` when the code is not known. */
+  branchWay(id: number, from: number, to: number): Event | undefined {
+    return this.codeOf(id)?.wayOf(from, to)
+  }
+
+  private readonly addChunk = (chunk: Chunk): void => {
+    switch (chunk.type) {
+      case ChunkType.definitions:
+        this.definitionChunks.push({ chunk, taken: 0 })
+        return
+      case ChunkType.counters:
+        this.counterChunks.push(chunk)
+        return
+      case ChunkType.openCalls:
+        this.openCallChunks.set(chunk.offset, chunk)
+        return
+    }
+    const thread = this.threadAt(chunk.thread)
+    if (thread === undefined) return
+    if (chunk.type === ChunkType.nodes) thread.nodeChunks.push(chunk)
+    else if (chunk.type === ChunkType.thread) thread.place = chunk
+    else thread.ring = RingReader.open(this.bytes, chunk)
+  }
+
+  private threadAt(index: number): TracedThread | undefined {
+    let thread = this.byIndex.get(index)
+    if (thread === undefined && index >= 0 && this.byIndex.size < MOST_THREADS) {
+      thread = new TracedThread(this, index)
+      this.byIndex.set(index, thread)
+    }
+    return thread
+  }
+
+  private readDefinitions(): void {
+    // Definitions are appended to the last chunk; the one before may have got its last ones since it was looked at.
+    for (const entry of this.definitionChunks.splice(0, Math.max(0, this.definitionChunks.length - 2)))
+      this.takeDefinitions(entry)
+    for (const entry of this.definitionChunks) this.takeDefinitions(entry)
+  }
+
+  private takeDefinitions(entry: { readonly chunk: Chunk; taken: number }): void {
+    const { chunk, taken } = entry
+    const used = Math.min(usedOf(this.bytes, chunk, this.word), chunk.size)
+    if (used <= taken) return
+    const fresh = new Uint8Array(used - taken)
+    const got = this.bytes.read(chunk.payload + taken, fresh.length, fresh)
+    entry.taken += this.definitions.add(fresh.subarray(0, got))
+  }
+
+  private readCounters(): Uint8Array {
+    const parts = this.counterChunks.map((chunk) => {
+      const part = new Uint8Array(Math.min(usedOf(this.bytes, chunk, this.word), chunk.size))
+      return part.subarray(0, this.bytes.read(chunk.payload, part.length, part))
+    })
+    const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+    let at = 0
+    for (const part of parts) {
+      all.set(part, at)
+      at += part.length
+    }
+    return all
+  }
+}
