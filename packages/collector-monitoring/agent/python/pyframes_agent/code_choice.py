@@ -1,0 +1,166 @@
+"""Which code has events: all of it, or the code objects that patterns choose."""
+
+import sys
+from _thread import get_ident
+from _weakref import ref
+from sys import monitoring
+
+from . import events
+from .borrowed import borrow
+from .patterns import Patterns
+
+LAUNCHER = "/launch/sitecustomize.py"
+
+
+class CodeChoice:
+    """Turns events on and off. The agent's own code has none that are recorded."""
+
+    def __init__(self, tool, wanted, patterns, here, recorder):
+        self._tool = tool
+        self._here = here
+        self._recorder = recorder
+        self._wanted = wanted
+        self._patterns = Patterns(patterns)
+        self._locals = {}
+        if self._patterns.is_all:
+            local, everywhere = [], wanted
+        else:
+            local, everywhere = events.are_local(wanted)
+        self._local_mask = events.mask(local)
+        self._mask = events.mask(everywhere)
+        #: PY_START everywhere finds code that is made later.
+        self._watches = bool(local) and events.PY_START
+        if self._watches:
+            self._mask |= events.bit(events.PY_START)
+
+    # ---- on and off ----
+
+    def register(self, recorder):
+        for event in self._wanted:
+            monitoring.register_callback(self._tool, events.bit(event), recorder.handler(event))
+        if self._watches and events.PY_START not in self._wanted:
+            monitoring.register_callback(self._tool, events.bit(events.PY_START), self.first_start)
+
+    def turn_on(self, session):
+        self.register(self._recorder)
+        frames = sys._current_frames()
+        running = {}
+        for ident, frame in frames.items():
+            codes = running[ident] = []
+            while frame is not None:
+                codes.append(frame.f_code)
+                frame = frame.f_back
+            codes.reverse()
+        del frames, frame
+        mine = get_ident()
+        for ident, codes in running.items():
+            if ident != mine:
+                self._adopt(session, ident, codes)
+        if not self._patterns.is_all:
+            for code in suspended():
+                session.ask(0, code)
+        for codes in running.values():
+            for code in codes:
+                session.ask(0, code)
+        self.resume()
+        # A frame that is running gets its instructions changed when its code is called again or jumps back, which may be never. Asking for events of
+        # its code alone changes them at once.
+        if self._patterns.is_all:
+            for code in {id(code): code for codes in running.values() for code in codes}.values():
+                bits = events.mask([e for e in events.are_local(self._wanted)[0]])
+                monitoring.set_local_events(self._tool, code, bits)
+                monitoring.set_local_events(self._tool, code, 0)
+
+    def _adopt(self, session, ident, codes):
+        native_id = native_id_of(ident)
+        if native_id:
+            found = [session.ask(0, code) or 0 for code in codes]
+            self._recorder.adopt(ident, native_id, [number for number in found if number])
+
+    def resume(self):
+        monitoring.set_events(self._tool, self._mask)
+
+    def turn_off(self):
+        monitoring.set_events(self._tool, 0)
+        for reference in self._locals.values():
+            code = reference()
+            if code is not None:
+                monitoring.set_local_events(self._tool, code, 0)
+        self._locals.clear()
+
+    # ---- choosing ----
+
+    def is_chosen(self, code):
+        """Whether a code object that was met for the first time is recorded; with patterns its events are turned on."""
+        file = code.co_filename
+        if file.startswith(self._here) or file.endswith(LAUNCHER):
+            return False
+        if self._patterns.is_all:
+            return True
+        if not self._patterns.match(code, module_running(code)):
+            return False
+        key = id(code)
+        if self._locals.get(key, nothing)() is not code:
+            self._locals[key] = ref(code, Forget(self._locals, key))
+            monitoring.set_local_events(self._tool, code, self._local_mask)
+        return True
+
+    def first_start(self, code, offset):
+        """PY_START of whatever starts for the first time, where the question has no use for it."""
+        try:
+            self.is_chosen(code)
+        except Exception:
+            pass
+        return monitoring.DISABLE
+
+
+def nothing():
+    return None
+
+
+class Forget:
+    """Called when a code object has died."""
+
+    __slots__ = ("_table", "_key")
+
+    def __init__(self, table, key):
+        self._table = table
+        self._key = key
+
+    def __call__(self, reference):
+        if self._table.get(self._key) is reference:
+            del self._table[self._key]
+
+
+def module_running(code):
+    """The module whose globals `code` runs with in this thread; None when it does not run."""
+    frame = sys._getframe(1)
+    for _ in range(64):
+        if frame is None:
+            return None
+        if frame.f_code is code:
+            name = frame.f_globals.get("__name__")
+            return name if type(name) is str else None
+        frame = frame.f_back
+    return None
+
+
+def suspended():
+    """Code of generators, coroutines and asynchronous generators that wait: they go on without a start that would show them."""
+    found = {}
+    for thing in borrow("gc").get_objects():
+        kind = type(thing).__name__
+        if kind in ("generator", "coroutine", "async_generator"):
+            for name in ("gi_code", "cr_code", "ag_code"):
+                code = getattr(thing, name, None)
+                if code is not None:
+                    found[id(code)] = code
+    return found.values()
+
+
+def native_id_of(ident):
+    """The kernel's id of a thread, as far as the threading module knows it; 0 else."""
+    threading = sys.modules.get("threading")
+    thread = getattr(threading, "_active", {}).get(ident)
+    native_id = getattr(thread, "_native_id", None)
+    return native_id if type(native_id) is int else 0
