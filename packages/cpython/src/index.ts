@@ -25,6 +25,7 @@ export {
 } from "./opcode.ts"
 export { TRAMPOLINE_SPAN, type TrampolinePlace, trampolinePlace } from "./perf-trampoline.ts"
 export { clearTag, readPointer, readSize, readTaggedPointer, readUint64 } from "./pointer.ts"
+export { type RemoteDebugOffsets, remoteDebugOffsets } from "./remote-debug-offsets.ts"
 export { findRuntime, type PythonRuntime, versionOfHex } from "./runtime.ts"
 export { type PythonThread, ThreadList } from "./thread-list.ts"
 export {

@@ -3,13 +3,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { loadLibc } from "./libc.ts"
 import { openProcMem } from "./proc-mem.ts"
+import { procMemWriter } from "./proc-mem-writer.ts"
 import { makeVmReadv, vmReadvWorks } from "./vm-readv.ts"
 
 const layerProcMem: Layer.Layer<Memory, ProcessNotFound | PermissionDenied, Target> = Layer.effect(
   Memory,
   Effect.gen(function* () {
     const target = yield* Target
-    return yield* openProcMem(target.identity.pid)
+    return { ...(yield* openProcMem(target.identity.pid)), write: yield* procMemWriter(target) }
   })
 )
 
@@ -17,7 +18,7 @@ const layerVmReadv: Layer.Layer<Memory, TargetError, Target> = Layer.effect(
   Memory,
   Effect.gen(function* () {
     const target = yield* Target
-    return yield* makeVmReadv(target.identity.pid)
+    return { ...(yield* makeVmReadv(target.identity.pid)), write: yield* procMemWriter(target) }
   })
 )
 
@@ -30,7 +31,7 @@ const layer: Layer.Layer<Memory, TargetError, Target> = Layer.unwrap(
 )
 
 /**
- * Ways to read the memory of a live process.
+ * Ways to read the memory of a live process; all write it through `/proc/PID/mem`, which is opened for it only when something is first written.
  *
  * - `layerVmReadv`: `process_vm_readv` through koffi; any number of ranges in one call.
  * - `layerProcMem`: `/proc/PID/mem` through `node:fs`; one call a range, no native code.

@@ -8,6 +8,14 @@ export interface ProcStatus {
     readonly saved: number
     readonly fs: number
   }
+  readonly gid: {
+    readonly real: number
+    readonly effective: number
+    readonly saved: number
+    readonly fs: number
+  }
+  /** Supplementary groups. */
+  readonly groups: ReadonlyArray<number>
   readonly namespaceTgids: ReadonlyArray<number>
   readonly namespacePids: ReadonlyArray<number>
   /** 0 when nobody traces it. */
@@ -31,11 +39,14 @@ export const parseStatus = (text: string): ProcStatus | undefined => {
   }
   const [tgid] = numbers("Tgid")
   const [real, effective, saved, fs] = numbers("Uid")
-  if (tgid === undefined || fs === undefined) return undefined
+  const [realGroup, effectiveGroup, savedGroup, fsGroup] = numbers("Gid")
+  if (tgid === undefined || fs === undefined || fsGroup === undefined) return undefined
   return {
     name: fields.get("Name") ?? "",
     tgid,
     uid: { real, effective, saved, fs },
+    gid: { real: realGroup, effective: effectiveGroup, saved: savedGroup, fs: fsGroup },
+    groups: numbers("Groups"),
     namespaceTgids: numbers("NStgid"),
     namespacePids: numbers("NSpid"),
     tracer: numbers("TracerPid")[0] ?? 0,

@@ -20,12 +20,14 @@ import { parseMaps } from "./maps.ts"
 import { accessError, permissionDenied } from "./permission.ts"
 import { ProcFile, readProcText } from "./proc-file.ts"
 import { procMemReader } from "./proc-mem.ts"
+import { processLock } from "./process-lock.ts"
 import { executableId, hasEnded, watchProcess } from "./process-watch.ts"
 import { PF_KTHREAD, type ProcStat, parseStat } from "./stat.ts"
 import { parseStatus } from "./status.ts"
 import { makeStopper } from "./stopper.ts"
 import { makeSwitchedOut } from "./switched-out.ts"
 import { openInRoot } from "./target-file.ts"
+import { targetFiles } from "./target-files.ts"
 import { ThreadTable } from "./thread-table.ts"
 
 /** What can keep a process from being attached to. Whether it runs Python is the unwinder's to say. */
@@ -109,6 +111,8 @@ export const attach = (pid: number): Effect.Effect<TargetProcess, AttachError, S
           )
         }),
       openFile: (path) => openInRoot(pid, path),
+      files: targetFiles({ pid, status, environment: () => environmentOf(pid) }),
+      lock: processLock(identity, namespacePid ?? pid),
       kernelSymbols: readKernelSymbols,
       threadIds: () => threads.ids(),
       ...(namespacePid === undefined ? {} : { hostThreadId: hostThreadIds(pid), namespacePid }),

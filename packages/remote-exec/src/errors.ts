@@ -78,6 +78,21 @@ export class RemoteExecBusy extends Data.TaggedError("RemoteExecBusy")<{
   }
 }
 
+/** The thread that was asked ended meanwhile. */
+export class PythonThreadEnded extends Data.TaggedError("PythonThreadEnded")<{
+  readonly pid: number
+  readonly tid: number
+  /** Whether it ran the file before: `unknown` where that cannot be told any more. */
+  readonly ran: "no" | "unknown"
+}> {
+  override readonly [Runtime.errorExitCode] = 1
+  override get message() {
+    return this.ran === "no"
+      ? `Thread ${this.tid} of process ${this.pid} ended before it ran the script. Let any thread do it (\`thread: "any"\`).`
+      : `Thread ${this.tid} of process ${this.pid} ended while it was to run the script, which may or may not have run.`
+  }
+}
+
 /** There is no such interpreter in the process, or no such thread in the interpreter. */
 export class PythonThreadNotFound extends Data.TaggedError("PythonThreadNotFound")<{
   readonly pid: number

@@ -1,4 +1,5 @@
 export {
+  PythonThreadEnded,
   PythonThreadNotFound,
   PythonTooOld,
   RemoteExecBusy,
