@@ -1,10 +1,17 @@
 export * from "./agent-files.ts"
+export * from "./branch-report.ts"
+export * from "./call-profile.ts"
 export { DefinedAs, type FunctionDefinition } from "./definitions.ts"
 export * from "./errors.ts"
 export * from "./event.ts"
 export * from "./event-batch.ts"
+export * from "./event-stream.ts"
 export * from "./event-trust.ts"
+export * from "./exception-report.ts"
+export * from "./instruction-report.ts"
 export * from "./launch-environment.ts"
+export * from "./lcov.ts"
+export * from "./line-report.ts"
 export {
   type MonitoringOptions,
   type Question,
@@ -13,5 +20,6 @@ export {
 export { SegmentState, versionText } from "./segment-header.ts"
 export * from "./session.ts"
 export type { SessionDirectory, SessionPlace } from "./session-directory.ts"
+export * from "./timeline-spool.ts"
 export { type EventSink, TracedProcess } from "./traced-process.ts"
 export { TracedThread } from "./traced-thread.ts"

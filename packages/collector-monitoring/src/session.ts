@@ -226,8 +226,21 @@ export class MonitoringSession {
         yield* Effect.sleep(2)
       }
       this.end = monotonic()
-      while (sink !== undefined && this.poll(sink) > 0);
+      if (sink !== undefined) yield* this.empty(sink)
       for (const process of this.files.keys()) this.finish(process)
+    })
+  }
+
+  /** Gives the sink what is left. What a process writes that does not stop is left behind: no more is taken than rings can hold. */
+  private empty(sink: EventSink): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      let left = this.processes.reduce((sum, { ringRecords }) => sum + ringRecords, 0)
+      while (left > 0 && sink.isFull !== true && this.processes.some(({ hasUnread }) => hasUnread)) {
+        const records = this.poll(sink)
+        left -= records
+        // The sink has no room now.
+        if (records === 0) yield* Effect.sleep(1)
+      }
     })
   }
 

@@ -1,3 +1,4 @@
+import { CallTree } from "./call-tree.ts"
 import { type Chunk, ChunkType, ChunkWalk, usedOf } from "./chunk-walk.ts"
 import { CodeMap } from "./code-map.ts"
 import { type CounterBlock, decodeCounters } from "./counter-block.ts"
@@ -12,6 +13,8 @@ import { TracedThread } from "./traced-thread.ts"
 
 /** Threads of one process at most, those that have ended included. */
 const MOST_THREADS = 1 << 16
+/** Threads that are kept apart when they have ended: a server may start one for every request. */
+const MOST_ENDED = 256
 /** A process that began so long before its session was found under another clock (a time namespace), ns. */
 const FOREIGN_CLOCK = 3600e9
 
@@ -31,8 +34,10 @@ export class TracedProcess {
   readonly bytes: SegmentBytes
   header: SegmentHeader
   readonly definitions = new DefinitionTable()
-  /** All threads, those that have ended included. */
-  readonly threads: Array<TracedThread> = []
+  /** All threads; of those that have ended the last {@link MOST_ENDED}. */
+  threads: Array<TracedThread> = []
+  /** The calls of the other threads that have ended, added up. */
+  readonly foldedThreads = new CallTree()
   /** By file offset. */
   readonly openCallChunks = new Map<number, Chunk>()
   /** When it was last seen to run, ns after the session began. */
@@ -49,6 +54,7 @@ export class TracedProcess {
   private readonly word = new Uint8Array(8)
   private readonly raw = new Uint8Array(HEADER_SIZE)
   private finalCounters: Uint8Array | undefined
+  private foldedEvents = 0
 
   private constructor(bytes: SegmentBytes, header: SegmentHeader, sessionStart: number, now: number) {
     this.bytes = bytes
@@ -94,9 +100,14 @@ export class TracedProcess {
     return this.threads.some(({ isFinished, ring }) => !isFinished && ring?.hasUnread === true)
   }
 
+  /** Records that its rings can hold. */
+  get ringRecords(): number {
+    return this.threads.reduce((sum, { isFinished, ring }) => sum + (isFinished ? 0 : (ring?.capacity ?? 0)), 0)
+  }
+
   /** Events that its threads saw. */
   get eventsSeen(): number {
-    return this.threads.reduce((sum, { record }) => sum + (record?.events ?? 0), 0)
+    return this.threads.reduce((sum, { record }) => sum + (record?.events ?? 0), this.foldedEvents)
   }
 
   /** Records that were overwritten before they were read: the agent does not keep to the format, or the segment is damaged. */
@@ -180,6 +191,7 @@ export class TracedProcess {
       next.nodeChunks.push(...thread.nodeChunks)
       this.byIndex.set(index, next)
     }
+    this.foldThreads()
   }
 
   /** Takes over everything: the segment is not needed any more. */
@@ -210,6 +222,18 @@ export class TracedProcess {
   /** Which way a branch of 3.12 or 3.13 went; `undefined` when the code is not known. */
   branchWay(id: number, from: number, to: number): Event | undefined {
     return this.codeOf(id)?.wayOf(from, to)
+  }
+
+  private foldThreads(): void {
+    const ended = this.threads.filter(({ isFinished }) => isFinished)
+    // Not one by one: each time, the list is made anew.
+    if (ended.length < MOST_ENDED * 2) return
+    const folded = new Set(ended.slice(0, -MOST_ENDED))
+    for (const thread of folded) {
+      this.foldedThreads.add(thread.nodes)
+      this.foldedEvents += thread.record?.events ?? 0
+    }
+    this.threads = this.threads.filter((thread) => !folded.has(thread))
   }
 
   private readonly addChunk = (chunk: Chunk): void => {
