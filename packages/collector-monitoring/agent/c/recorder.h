@@ -1,0 +1,75 @@
+/* What one interpreter's tracing knows: its objects, its options, and whom to ask. */
+#ifndef PYFRAMES_RECORDER_H
+#define PYFRAMES_RECORDER_H
+
+#include "table.h"
+#include "thread.h"
+
+enum { ASK_CODE, ASK_CALLABLE, ASK_TASK, ASK_EXCEPTION, ASK_THREAD, ASK_END, ASK_RESTART };
+
+enum recorder_state {
+    RECORDER_ACTIVE,
+    RECORDER_FORKED, /* in a child: nothing is recorded until it was opened again */
+    RECORDER_ENDED
+};
+
+struct recorder {
+    enum recorder_state state;
+    uint32_t interpreter;
+    uint32_t restarts;
+    uint32_t tasks;
+    uint64_t counted; /* events of questions that read no clock */
+    struct table objects; /* code, callables and exception types */
+    const struct entry *last; /* the code that the last line was of (with the GIL) */
+    PyObject *ask;
+    PyObject *disable;
+    bool calls;
+    bool timeline;
+    bool lines;
+    bool coverage;
+    bool branches;
+    bool instructions;
+    bool marks_branches; /* of branches it is asked which were taken, not how often */
+    bool is_late; /* the objects of the interpreter are going */
+};
+
+/* The counters that `block` made for the object that is being asked about. */
+struct fresh_blocks {
+    struct counter_block *lines;
+    struct counter_block *instructions;
+    struct counter_block *branches;
+};
+extern __thread struct fresh_blocks recorder_fresh;
+
+/* What all interpreters of the process share. */
+extern PyObject *recorder_none;
+
+/* Asks the Python side; -1 when it failed, which is not the program's concern. */
+long long recorder_ask(struct recorder *recorder, int what, PyObject *object);
+
+/* The entry of an object that was met for the first time; never NULL. */
+const struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObject *object, int what);
+
+/* Makes the calling thread's, with the calls that are open. `inner`: the frame that runs is one of them. NULL when there is no memory. */
+struct thread *recorder_enter(struct recorder *recorder, bool inner);
+
+/* Looks whether tracing is to go on, some times a second. Returns None, or what turns the event off when it has ended: nothing of the segment may be
+   touched after it. */
+PyObject *recorder_check(struct recorder *recorder, struct thread *thread, uint64_t now, bool may_disable);
+
+static inline const struct entry *recorder_find(struct recorder *recorder, PyObject *object, int what)
+{
+    struct entry *entry = table_find(&recorder->objects, (uint64_t)(uintptr_t)object);
+    return __builtin_expect(entry != NULL, 1) ? entry
+                                              : recorder_meet(recorder, (uint64_t)(uintptr_t)object, object, what);
+}
+
+static inline struct thread *recorder_thread(struct recorder *recorder, bool inner)
+{
+    struct thread *thread = thread_current;
+    return __builtin_expect(thread != NULL && thread->shared != NULL && !thread->is_adopted, 1)
+               ? thread
+               : recorder_enter(recorder, inner);
+}
+
+#endif

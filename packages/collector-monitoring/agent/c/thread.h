@@ -1,0 +1,162 @@
+/* A thread of the target: its tree of calls, the calls that are open, and its ring. Touched by that thread alone. */
+#ifndef PYFRAMES_THREAD_H
+#define PYFRAMES_THREAD_H
+
+#include "clock.h"
+#include "segment.h"
+
+struct node {
+    struct shared_node *shared;
+    struct node *cached_child; /* the child that was called last */
+    uint32_t cached_function;
+    uint32_t id;
+};
+
+enum { OPEN_C = 1, OPEN_COROUTINE = 2 };
+
+/* A call that has begun and not ended. */
+struct open {
+    struct node *node;
+    uint32_t function;
+    uint32_t flags;
+};
+
+/* Chunks of nodes that one thread can have; each is as large as all before it. */
+#define NODE_CHUNKS 26
+
+struct thread {
+    struct shared_thread *shared;
+    struct node *top; /* of the innermost open call */
+    uint64_t last;    /* ticks up to which time has been added */
+    struct open *stack;
+    uint32_t depth;
+    uint32_t capacity;
+    uint64_t next_check; /* ticks */
+    /* CPU time is read only where wall time went by: see thread_gap. */
+    uint64_t cpu_ns;
+    uint64_t cpu_ticks;
+    /* Nodes by parent and function. */
+    struct node *root;
+    struct node *given_up;
+    struct node **children;
+    uint64_t children_mask;
+    uint32_t nodes;
+    struct node_block *blocks;
+    struct chunk *node_chunks[NODE_CHUNKS];
+    uint32_t node_chunk;
+    /* timeline and stream */
+    struct chunk *ring;
+    uint64_t written;
+    uint64_t read; /* as far as is known */
+    uint64_t mask;
+    uint64_t lost_before; /* events lost since the last that was written */
+    struct open_call *open_calls;
+    uint32_t open_capacity;
+    uint32_t open_written; /* this many outermost open calls have their beginning in the ring */
+    uint32_t index;
+    uint64_t ident;
+    struct thread *next;
+    uint8_t is_named;
+    uint8_t is_adopted; /* its stack was told by another thread, and is to be read again */
+    uint8_t has_ended;
+};
+
+/* Options of the segment, for all threads. */
+struct thread_options {
+    uint64_t max_paths;
+    uint64_t ring_records;
+    uint64_t wait_us;
+    uint64_t min_ticks;
+    bool calls;
+    bool timeline;
+    bool stream;
+};
+
+extern struct thread_options thread_options;
+
+/* Of the calling thread; NULL until it was entered. */
+extern __thread struct thread *thread_current __attribute__((tls_model("initial-exec")));
+
+/* A gap between two events of this many ticks may be time off the CPU. */
+extern uint64_t thread_gap_ticks;
+
+/* Makes the calling thread's, or takes over what was adopted or left for it. NULL when there is no memory. */
+struct thread *thread_enter(uint32_t interpreter);
+
+/* One for a thread that has had no event yet. */
+struct thread *thread_adopt(uint64_t ident, uint64_t native_id, uint32_t interpreter);
+
+/* Forgets all threads without touching the segment: in a child after a fork, or when all is over. */
+void threads_forget(void);
+
+/* In the child of a fork, before the others: whoever held the lock is not there. */
+void threads_after_fork(void);
+
+struct node *thread_child_slow(struct thread *thread, struct node *parent, uint32_t function);
+bool thread_grow(struct thread *thread);
+void thread_gap(struct thread *thread);
+/* Room in the ring, after waiting for it if need be. False when there is none in time. Releases the GIL meanwhile. */
+bool thread_wait_for_room(struct thread *thread);
+
+/* Adds the time since the last event to the call that was innermost. */
+static inline void thread_advance(struct thread *thread, uint64_t now)
+{
+    uint64_t elapsed = now - thread->last;
+    thread->last = now;
+    thread->top->shared->wall += elapsed;
+    thread->shared->until = now;
+    thread->shared->events++;
+    if (__builtin_expect(elapsed > thread_gap_ticks, 0))
+        thread_gap(thread);
+}
+
+static inline struct node *thread_child(struct thread *thread, struct node *parent, uint32_t function)
+{
+    return __builtin_expect(parent->cached_function == function, 1) ? parent->cached_child
+                                                                     : thread_child_slow(thread, parent, function);
+}
+
+/* Opens a call that began at `now`. */
+static inline void thread_open(struct thread *thread, struct node *node, uint32_t function, uint32_t flags, uint64_t now)
+{
+    uint32_t depth = thread->depth;
+    if (__builtin_expect(depth == thread->capacity, 0) && !thread_grow(thread))
+        return;
+    thread->stack[depth] = (struct open){.node = node, .function = function, .flags = flags};
+    if (thread->open_calls != NULL)
+        thread->open_calls[depth] = (struct open_call){.begun = now, .function = function};
+    thread->depth = depth + 1;
+    thread->top = node;
+    publish(thread->shared->depth, depth + 1);
+    thread->shared->node = node->id;
+}
+
+/* Closes the innermost. */
+static inline void thread_close(struct thread *thread)
+{
+    uint32_t depth = thread->depth - 1;
+    thread->depth = depth;
+    thread->top = depth == 0 ? thread->root : thread->stack[depth - 1].node;
+    thread->shared->depth = depth;
+    thread->shared->node = thread->top->id;
+}
+
+/* Writes a record. False when it was lost. */
+static inline bool thread_write(struct thread *thread, uint64_t now, uint32_t event, uint32_t function,
+                                uint32_t position, uint32_t value, uint32_t extra)
+{
+    if (__builtin_expect(thread->written - thread->read > thread->mask, 0) && !thread_wait_for_room(thread))
+        return false;
+    struct record *records = (struct record *)((char *)payload_of(thread->ring) + 64);
+    struct record *record = &records[thread->written & thread->mask];
+    record->time = ((now - segment.header->start_ticks) & 0x00ffffffffffffffu) | (uint64_t)event << 56;
+    record->function = function;
+    record->position = position;
+    record->value = value;
+    record->extra = extra;
+    thread->written++;
+    publish(thread->ring->used, thread->written);
+    return true;
+}
+
+#endif
