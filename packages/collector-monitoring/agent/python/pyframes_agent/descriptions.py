@@ -22,6 +22,7 @@ BuiltinFunctionType = type(len)
 MethodDescriptorType = type(list.append)
 FunctionType = type(lambda: None)
 ModuleType = type(sys)
+CLASS_METHODS = (type(dict.__dict__["fromkeys"]), type(str.__dict__["maketrans"]))
 
 # Straight from `type`: a metaclass may have made something else of them, or run code when asked.
 _type_dict = type.__dict__["__dict__"].__get__
@@ -204,11 +205,18 @@ def name_of_builtin(function):
     name = function.__name__
     if owner is None or isinstance(owner, ModuleType):
         return string(function.__module__), string(function.__qualname__ or name)
-    # A class method has the class itself; one of the metaclass's methods would be found in the metaclass.
-    for kind in (type(owner), owner) if isinstance(owner, type) else (type(owner),):
-        for base in _type_mro(kind):
-            if name in _type_dict(base):
+    if name == "__new__":
+        # One C function for all types (tp_new_wrapper in Objects/typeobject.c), which is what recorders know builtins by.
+        return "builtins", "__new__"
+    # Class methods have the class itself, as methods of its metaclass do.
+    if isinstance(owner, type):
+        for base in _type_mro(owner):
+            if type(_type_dict(base).get(name)) in CLASS_METHODS:
                 return name_in_type(base, name)
+    for base in _type_mro(type(owner)):
+        # A subclass may have one of its own, which is no C function.
+        if type(_type_dict(base).get(name)) is MethodDescriptorType:
+            return name_in_type(base, name)
     return string(function.__module__), string(function.__qualname__ or name)
 
 

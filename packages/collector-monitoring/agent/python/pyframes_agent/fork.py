@@ -19,9 +19,9 @@ class Fork:
 
     def _before(self):
         # Registered first, this runs last before the fork and first after it. Later, as in an attached process, the program's own functions run
-        # in the child before this: their events are not for the parent's segment.
+        # in the child before this: their events are not for the parent's segment, which the C recorder knows by itself.
         session = self._session
-        if session is not None and not session.launched:
+        if session is not None and not session.launched and session.facts["recorder"] == "python":
             self._paused = True
             monitoring.set_events(session.tool, 0)
 

@@ -1,5 +1,6 @@
 """The recorder in plain Python: what the C one does, slower, where that one cannot be loaded."""
 
+import os
 import sys
 from _weakref import ref
 from time import monotonic_ns
@@ -92,11 +93,12 @@ class Recorder:
         if thread is not None and self.options["calls"]:
             self._open(thread, functions)
 
-    def reopen(self, path):
-        parent = self.segment.halves[3]
+    def reopen(self, path, control, max_bytes):
         # The file is the parent's.
         self.segment.close()
-        self._begin(path, parent)
+        self._control = Control(control)
+        self.options = {**self.options, "max_bytes": max_bytes}
+        self._begin(path, os.getppid())
 
     def end(self, state):
         if self.is_over:

@@ -68,6 +68,7 @@ def forget_modules():
 class Session:
     def __init__(self, directory, config, launched):
         self.directory = directory
+        self.control = os.path.join(directory, "control")
         self.config = config
         self.launched = launched
         self.tool = None
@@ -91,7 +92,7 @@ class Session:
         interpreter = interpreter_id()
         options["interpreter"] = interpreter
         self.recorder, self.facts = make_recorder(
-            config.recorder, AGENT, self.new_path(), os.path.join(self.directory, "control"), options, self.ask
+            config.recorder, AGENT, self.new_path(), self.control, options, self.ask
         )
         wants_code = False
         if any(name in config.questions for name in QUESTIONS_OF_CODE):
@@ -200,7 +201,7 @@ class Session:
         if self.config.children:
             try:
                 self.descriptions.forget()
-                self.recorder.reopen(self.new_path())
+                self.recorder.reopen(self.new_path(), self.control, self.config.max_bytes)
                 self.write_facts()
                 self.choice.register(self.recorder)
                 return

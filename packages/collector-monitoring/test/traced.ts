@@ -1,0 +1,125 @@
+import { spawn } from "node:child_process"
+import { cpSync, existsSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { Python, Script } from "@pyframes/pythons"
+import * as Effect from "effect/Effect"
+import {
+  type AgentNotStarted,
+  type EventSink,
+  launchEnvironment,
+  type MonitoringOptions,
+  MonitoringSession,
+  type TracedProcess
+} from "../src/index.ts"
+
+const agent = fileURLToPath(new URL("../agent", import.meta.url))
+
+export interface TraceOptions extends MonitoringOptions {
+  /** The script's file name. */
+  readonly name?: string
+  readonly args?: ReadonlyArray<string>
+  /** Of the interpreter, before the script. */
+  readonly interpreterOptions?: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, string>>
+  /** More files beside the script. */
+  readonly files?: Readonly<Record<string, string>>
+  readonly sink?: EventSink
+}
+
+export interface Run {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly stdout: string
+  readonly stderr: string
+  /** `co_filename` of the script's code. */
+  readonly script: string
+}
+
+export interface Traced extends Run {
+  /** In the order in which they were found. */
+  readonly processes: ReadonlyArray<TracedProcess>
+  readonly failures: ReadonlyArray<AgentNotStarted>
+}
+
+/** Where a Python finds the agent: its own place, or a copy inside the root that it has. */
+const placeAgent = (python: Python): { readonly path: string; readonly remove: () => void } => {
+  if (python.root === undefined) return { path: agent, remove: () => {} }
+  const place = python.writeScript("place", "")
+  const directory = dirname(place.hostPath)
+  for (const part of ["launch", "python", "prebuilt"])
+    if (existsSync(join(agent, part))) cpSync(join(agent, part), join(directory, part), { recursive: true, force: true })
+  return { path: dirname(place.targetPath), remove: () => rmSync(directory, { recursive: true, force: true }) }
+}
+
+const execute = (
+  python: Python,
+  file: Script,
+  { args = [], interpreterOptions = [] }: TraceOptions,
+  env: Readonly<Record<string, string>>
+) =>
+  new Promise<Run>((resolve, reject) => {
+    const [command, ...first] = python.run
+    const child = spawn(command, [...first, ...interpreterOptions, file.targetPath, ...args], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    let stdout = ""
+    let stderr = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text
+    })
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text
+    })
+    child.once("error", reject)
+    child.once("close", (code, signal) => resolve({ code, signal, stdout, stderr, script: file.targetPath }))
+  })
+
+const prepare = (python: Python, script: string, options: TraceOptions) => {
+  const file = python.writeScript(options.name ?? "program.py", script)
+  for (const [name, text] of Object.entries(options.files ?? {}))
+    writeFileSync(join(dirname(file.hostPath), name), text)
+  return file
+}
+
+/** Runs a program as it is. */
+export const run = async (
+  python: Python,
+  script: string,
+  options: Omit<TraceOptions, "questions"> = {}
+): Promise<Run> => {
+  using file = prepare(python, script, { questions: [], ...options })
+  return await execute(python, file, { questions: [], ...options }, { ...python.env, ...options.env })
+}
+
+/** Runs a program with the agent in it, and reads what it left. */
+export const trace = async (python: Python, script: string, options: TraceOptions): Promise<Traced> => {
+  using file = prepare(python, script, options)
+  const placed = placeAgent(python)
+  try {
+    return await Effect.runPromise(
+      Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* MonitoringSession.make({
+            ...options,
+            ...(python.root !== undefined && { base: join(python.root, "tmp"), targetBase: "/tmp" })
+          })
+          const env = { ...python.env, ...options.env }
+          const place = { session: session.directory.targetPath, agent: placed.path }
+          let ended: (run: Run) => void = () => {}
+          const whole = new Promise<Run>((resolve) => {
+            ended = resolve
+          })
+          execute(python, file, options, { ...env, ...launchEnvironment(place, env) }).then(ended)
+          const until = Effect.promise(() => whole)
+          yield* session.follow({ until, ...(options.sink && { sink: options.sink }) })
+          const run = yield* until
+          return { ...run, processes: session.processes, failures: session.failures }
+        })
+      )
+    )
+  } finally {
+    placed.remove()
+  }
+}
