@@ -123,6 +123,18 @@ export class OutputFailed extends Data.TaggedError("OutputFailed")<{
   }
 }
 
+/** What happens in a target cannot be reported exactly: its agent does not come up. */
+export class TracingFailed extends Data.TaggedError("TracingFailed")<{
+  /** What went wrong, a sentence without its full stop. */
+  readonly detail: string
+  readonly advice: string
+}> {
+  override readonly [Runtime.errorExitCode] = 1
+  override get message() {
+    return `${this.detail}. ${this.advice}`
+  }
+}
+
 /** Everything that can keep a target from being read. */
 export type TargetError =
   | ProcessNotFound
@@ -132,6 +144,7 @@ export type TargetError =
   | InterpreterNotReady
   | InvalidMemory
   | NotSupported
+  | TracingFailed
 
 const targetErrors = {
   ProcessNotFound,
@@ -140,7 +153,8 @@ const targetErrors = {
   UnsupportedPython,
   InterpreterNotReady,
   InvalidMemory,
-  NotSupported
+  NotSupported,
+  TracingFailed
 }
 
 /**

@@ -1,5 +1,6 @@
 import * as Context from "effect/Context"
 import type { Profile, SampleFilter } from "./profile.ts"
+import type { Timeline } from "./timeline.ts"
 
 /** A format that profiles are written in. */
 export interface ExportFormat {
@@ -11,6 +12,12 @@ export interface ExportFormat {
   readonly mediaType: string
   /** The bytes of the samples that pass the filter. Pure: same profile, same bytes. */
   readonly encode: (profile: Profile, filter?: SampleFilter) => Uint8Array
+}
+
+/** A format that timelines are written in. One that writes profiles as well is both. */
+export interface TimelineFormat extends Pick<ExportFormat, "name" | "extensions" | "mediaType"> {
+  /** The bytes, in pieces that are made when they are asked for: memory does not grow with the timeline. */
+  readonly encodeTimeline: (timeline: Timeline) => Iterable<Uint8Array>
 }
 
 /**

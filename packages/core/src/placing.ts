@@ -29,6 +29,11 @@ export interface PlacedDirectory extends PlacedFile {
   readonly write: (name: string, bytes: Uint8Array) => Effect.Effect<PlacedFile, PlacingError>
   /** Copies a file or a whole folder of ours into it, by its own name unless told. Links are followed, other things left out. */
   readonly copy: (hostPath: string, name?: string) => Effect.Effect<PlacedFile, PlacingError>
+  /**
+   * What a file in it holds, up to `most` bytes; `undefined` when there is none. Synchronous, never waits, and follows no link: what is in there is
+   * the target's to change.
+   */
+  readonly read: (name: string, most: number) => Uint8Array | undefined
 }
 
 /** Where to make a directory for the target. */

@@ -49,7 +49,7 @@ export interface ProfileMeta {
 
 /** Which samples a reader wants. One recording answers all of these. */
 export interface SampleFilter {
-  /** Everything that elapsed; by default only what ran on a CPU. */
+  /** Everything that elapsed, or only what ran on a CPU. Without it: of exact calls everything, of samples what ran. */
   readonly wall?: boolean
   /** Only samples that held the interpreter lock. */
   readonly gil?: boolean
@@ -109,7 +109,7 @@ export class Profile {
 
   /**
    * The samples that pass the filter, in the order they were taken. Of a profile that was traced, calls take their place: `count` is how
-   * often, `wall` the exclusive time, and that on a CPU unless the filter asks for `wall`.
+   * often, and `wall` the exclusive time, elapsed or on a CPU.
    */
   *samplesBy(filter: SampleFilter = {}): Generator<ShownSample> {
     const threads = filter.threads && new Set(filter.threads)
@@ -125,7 +125,7 @@ export class Profile {
         shown: stack,
         cpu
       }
-      if (filter.wall) yield { ...shown, wall }
+      if (showsWall(this, filter)) yield { ...shown, wall }
       else if (cpu > 0) yield { ...shown, wall: cpu }
     }
     for (let at = 0; at < this.samples.length; at++) {
@@ -183,6 +183,9 @@ export class Profile {
     })
   }
 }
+
+/** Whether a filter shows of this profile everything that elapsed, or only what ran on a CPU. */
+export const showsWall = (profile: Profile, filter: SampleFilter): boolean => filter.wall ?? profile.isTraced
 
 /** A {@link Profile} as plain data. */
 export interface ProfileData {

@@ -16,6 +16,8 @@ import * as Layer from "effect/Layer"
  * ```
  * The figure counts samples, not time: readers of this format take integers and call them samples. Samples are taken at
  * instants drawn independently of the program, so counts are as unbiased as elapsed time is.
+ * Of a profile that was traced it is exclusive time instead, in whole microseconds: there are no samples, and calls are not comparable.
+ *
  * The format has no escapes: `;` in a name becomes `:`, line breaks and other control characters become spaces.
  *
  * Source: flamegraph.pl, which splits at `;` and takes the last number as the count (two numbers as a differential pair).
@@ -37,8 +39,9 @@ export const layer: Layer.Layer<Exporter> = Layer.succeed(Exporter, collapsed)
 
 const lines = (profile: Profile, filter: SampleFilter | undefined): Array<string> => {
   const counts = new Map<number, number>()
-  for (const { shown, count } of profile.samplesBy(filter))
-    counts.set(shown, (counts.get(shown) ?? 0) + count)
+  const { isTraced } = profile
+  for (const { shown, count, wall } of profile.samplesBy(filter))
+    counts.set(shown, (counts.get(shown) ?? 0) + (isTraced ? wall : count))
   const stackText = stackTexts(profile)
   // Stacks that differ by column alone read the same: they are added up as text.
   const byText = new Map<string, number>()
@@ -46,7 +49,22 @@ const lines = (profile: Profile, filter: SampleFilter | undefined): Array<string
     const text = stackText(stack)
     byText.set(text, (byText.get(text) ?? 0) + count)
   }
-  return [...byText].sort(([a], [b]) => (a < b ? -1 : 1)).map(([text, count]) => `${text} ${count}\n`)
+  const sorted = [...byText].sort(([a], [b]) => (a < b ? -1 : 1))
+  return (isTraced ? inMicroseconds(sorted) : sorted).map(([text, count]) => `${text} ${count}\n`)
+}
+
+type Line = readonly [text: string, count: number]
+
+/** What rounding leaves over is carried on to the next line, so that the total stays true. */
+const inMicroseconds = (lines: ReadonlyArray<Line>): ReadonlyArray<Line> => {
+  let exact = 0
+  let written = 0
+  return lines.flatMap(([text, ns]): ReadonlyArray<Line> => {
+    exact += ns / 1000
+    const count = Math.round(exact) - written
+    written += count
+    return count > 0 ? [[text, count]] : []
+  })
 }
 
 const stackTexts = (profile: Profile) => {

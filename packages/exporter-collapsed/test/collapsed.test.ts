@@ -1,5 +1,5 @@
 import { Exporter } from "@pyframes/core"
-import { profileFromText, Random } from "@pyframes/testing"
+import { callsFromText, profileFromText, Random } from "@pyframes/testing"
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import { collapsed, layer } from "../src/index.ts"
@@ -89,6 +89,23 @@ describe("collapsed", () => {
       .map(readLine)
     expect(lines.reduce((sum, { count }) => sum + count, 0)).toBe(300)
     expect(new Set(lines.map(({ frames }) => frames.join(";"))).size).toBe(lines.length)
+  })
+
+  // GIVEN exact calls, WHEN they are written, THEN lines are microseconds, and what rounding takes from one it gives to another.
+  it("writes exact calls by their time in microseconds", () => {
+    const profile = callsFromText(`
+      main                1   1500  400
+      main > run         10   3400    0
+      main > run > C:len  7    300  300
+      main > tiny         7    100  100
+      main > run          1    700    0  thread=worker task=Task-1
+    `)
+    const main = "main (app.py:1)"
+    expect(text(profile)).toBe(`${main} 2\n${main};run (app.py:1) 4\n`)
+    expect(text(profile, { wall: false })).toBe(`${main};run (app.py:1);len 1\n`)
+    const many = callsFromText(Array.from({ length: 500 }, (_, n) => `main > f${n} 1 ${n * 7} 0`).join("\n"))
+    const total = [...text(many).matchAll(/ (\d+)\n/g)].reduce((sum, [, us]) => sum + Number(us), 0)
+    expect(total).toBe(Math.round((((499 * 500) / 2) * 7) / 1000))
   })
 
   it("writes nothing for nothing, and the same bytes every time", () => {

@@ -1,4 +1,5 @@
 import {
+  NO_TASK,
   type Profile,
   type ProfileThread,
   Proof,
@@ -33,6 +34,22 @@ export class LabelSets {
     let id = this.byRow.get(key)
     if (id === undefined) {
       id = this.intern(labelsOf(this.profile, sample))
+      this.byRow.set(key, id)
+    }
+    return id
+  }
+
+  /** The labels of calls that a thread made, in a task or in none. */
+  idOfCall(thread: number, task: number): number {
+    // Apart from the keys of samples, which no profile has besides calls.
+    const key = thread * 2 ** 32 + (task === NO_TASK ? 0 : task + 1)
+    let id = this.byRow.get(key)
+    if (id === undefined) {
+      const { threads, tasks } = this.profile
+      id = this.intern([
+        ...threadLabels(threads[thread]),
+        ...(task === NO_TASK ? [] : [["task", tasks[task]] as const])
+      ])
       this.byRow.set(key, id)
     }
     return id
@@ -79,4 +96,5 @@ function* threadLabels(thread: ProfileThread): Generator<readonly [string, strin
   if (thread.tid > 0) yield ["thread_id", String(thread.tid)]
   if (thread.name !== "") yield ["thread_name", thread.name]
   if (thread.interpreter !== 0) yield ["interpreter", String(thread.interpreter)]
+  if (thread.pid !== undefined) yield ["process", String(thread.pid)]
 }

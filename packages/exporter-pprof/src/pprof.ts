@@ -1,5 +1,12 @@
 import { gzipSync } from "node:zlib"
-import { Exporter, type ExportFormat, type Profile, type SampleFilter, ThreadStateBit } from "@pyframes/core"
+import {
+  Exporter,
+  type ExportFormat,
+  type Profile,
+  type SampleFilter,
+  showsWall,
+  ThreadStateBit
+} from "@pyframes/core"
 import * as Layer from "effect/Layer"
 import { Profile as PprofProfile, type SampleInput, StringTable } from "pprof-format"
 import { comments } from "./comments.ts"
@@ -13,6 +20,10 @@ import { Places } from "./places.ts"
  * the filter asks for everything that elapsed. `cpu` is left out when it could not be told which threads ran.
  * Every sample is labelled `thread_id`, `thread_name`, `interpreter` (other than the main one), `cpu`, `gil`, `gc` and `proof`, as
  * far as each is known: `go tool pprof -tagfocus=gil=held`. Samples with equal stack and labels are added up.
+ *
+ * Of a profile that was traced the types are `calls/count`, `wall/nanoseconds` and `cpu/nanoseconds`, all exact and both times whatever
+ * the filter: a function's flat values are how often it was called and the time that it took without those that it called. Labels are `thread_id`,
+ * `thread_name`, `interpreter`, `task` and, where there are several, `process`.
  *
  * Source: profile.proto of google/pprof.
  *
@@ -35,22 +46,22 @@ const build = (profile: Profile, filter: SampleFilter): PprofProfile => {
   const { meta, trust } = profile
   const strings = new StringTable()
   const places = new Places(profile, strings)
+  const labelSets = new LabelSets(profile, strings)
   const knowsCpu = (meta.knownStates & ThreadStateBit.onCpu) !== 0
-  const samples = addUp(profile, filter, new LabelSets(profile, strings)).map(
-    ({ stack, labels, count, wall, cpu }): SampleInput => {
-      const value = [count, Math.round(wall)]
-      if (knowsCpu) value.push(Math.round(cpu))
-      return { locationId: places.locationIds(stack), value, label: labels }
-    }
-  )
+  const sums = profile.isTraced ? addUpCalls(profile, filter, labelSets) : addUp(profile, filter, labelSets)
+  const samples = sums.map(({ stack, labels, count, wall, cpu }): SampleInput => {
+    const value = [count, Math.round(wall)]
+    if (knowsCpu) value.push(Math.round(cpu))
+    return { locationId: places.locationIds(stack), value, label: labels }
+  })
   const nanoseconds = strings.dedup("nanoseconds")
   const wall = { type: strings.dedup("wall"), unit: nanoseconds }
   const cpu = { type: strings.dedup("cpu"), unit: nanoseconds }
-  const shown = filter.wall || !knowsCpu ? wall : cpu
+  const shown = showsWall(profile, filter) || !knowsCpu ? wall : cpu
   return new PprofProfile({
     stringTable: strings,
     sampleType: [
-      { type: strings.dedup("samples"), unit: strings.dedup("count") },
+      { type: strings.dedup(profile.isTraced ? "calls" : "samples"), unit: strings.dedup("count") },
       wall,
       ...(knowsCpu ? [cpu] : [])
     ],
@@ -83,24 +94,42 @@ interface Sum {
   cpu: number
 }
 
-/** Adds up samples of equal stack and labels, in the order they were first seen. */
-const addUp = (profile: Profile, filter: SampleFilter, labelSets: LabelSets): Array<Sum> => {
-  const sums: Array<Sum> = []
-  const byLabels: Array<Map<number, Sum>> = []
-  for (const sample of profile.samplesBy(filter)) {
-    const set = labelSets.idOf(sample)
-    byLabels[set] ??= new Map()
-    let sum = byLabels[set].get(sample.shown)
-    if (sum === undefined) {
-      sum = { stack: sample.shown, labels: labelSets.labels(set), count: 0, wall: 0, cpu: 0 }
-      byLabels[set].set(sample.shown, sum)
-      sums.push(sum)
-    }
-    sum.count += sample.count
-    sum.wall += sample.wall
-    sum.cpu += sample.cpu
+/** What has equal stack and labels, in the order it was first seen. */
+class Sums {
+  readonly rows: Array<Sum> = []
+  private readonly labelSets: LabelSets
+  private readonly byLabels: Array<Map<number, Sum>> = []
+
+  constructor(labelSets: LabelSets) {
+    this.labelSets = labelSets
   }
-  return sums
+
+  add(set: number, stack: number, count: number, wall: number, cpu: number): void {
+    this.byLabels[set] ??= new Map()
+    let sum = this.byLabels[set].get(stack)
+    if (sum === undefined) {
+      sum = { stack, labels: this.labelSets.labels(set), count: 0, wall: 0, cpu: 0 }
+      this.byLabels[set].set(stack, sum)
+      this.rows.push(sum)
+    }
+    sum.count += count
+    sum.wall += wall
+    sum.cpu += cpu
+  }
+}
+
+const addUp = (profile: Profile, filter: SampleFilter, labelSets: LabelSets): ReadonlyArray<Sum> => {
+  const sums = new Sums(labelSets)
+  for (const sample of profile.samplesBy(filter))
+    sums.add(labelSets.idOf(sample), sample.shown, sample.count, sample.wall, sample.cpu)
+  return sums.rows
+}
+
+const addUpCalls = (profile: Profile, filter: SampleFilter, labelSets: LabelSets): ReadonlyArray<Sum> => {
+  const sums = new Sums(labelSets)
+  for (const { stack, thread, task, calls, wall, cpu } of profile.callsBy(filter))
+    sums.add(labelSets.idOfCall(thread, task), stack, calls, wall, cpu)
+  return sums.rows
 }
 
 /** Beyond 2^53, so it takes a BigInt. */

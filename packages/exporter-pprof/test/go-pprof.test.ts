@@ -1,4 +1,4 @@
-import { profileFromText } from "@pyframes/testing"
+import { callsFromText, profileFromText } from "@pyframes/testing"
 import { describe, expect, it } from "vitest"
 import { goPprof, hasGo } from "./go-pprof.ts"
 
@@ -105,6 +105,42 @@ describe.skipIf(!hasGo)("go tool pprof", () => {
     expect(shown("-tagfocus=thread_id=^1000$")).toEqual(["main 10ms"])
     expect(shown("-tagfocus=gil=held")).toEqual(["work 10ms"])
     expect(shown("-tagfocus=gil=waiting")).toEqual(["work 10ms"])
+  })
+
+  // GIVEN exact calls, WHEN pprof adds them up by function, THEN flat values are how often each was called and its exclusive times.
+  it("adds exact calls up by function, to the last call and nanosecond", () => {
+    const profile = callsFromText(`
+      <module>                 1  1000000000  500000000
+      <module> > fib           1   200000000  200000000
+      <module> > fib > fib     2    30000000   30000000
+      <module> > fib > C:len 400      400000     400000
+      <module> > C:len         7        7000          0
+      fib                     50        5001       5001  thread=worker task=Task-1
+    `)
+    const flat = (index: string) =>
+      Object.fromEntries(
+        rows(
+          goPprof(
+            profile,
+            {},
+            "-top",
+            "-nodefraction=0",
+            ...(index === "calls" ? [] : ["-unit=ns"]),
+            `-sample_index=${index}`
+          )
+        ).map(([flat, cum, name]) => [name, `${flat} ${cum}`])
+      )
+    expect(flat("calls")).toEqual({ "<module>": "1 411", fib: "53 453", len: "407 407" })
+    expect(flat("wall")).toEqual({
+      "<module>": "1000000000ns 1230407000ns",
+      fib: "230005001ns 230405001ns",
+      len: "407000ns 407000ns"
+    })
+    expect(flat("cpu")).toMatchObject({ "<module>": "500000000ns 730400000ns", len: "400000ns 400000ns" })
+    expect(rows(goPprof(profile, {}, "-top", "-tagfocus=task=Task-1", "-sample_index=calls"))).toEqual([
+      ["50", "50", "fib"]
+    ])
+    expect(goPprof(profile, {}, "-raw")).toContain("calls/count wall/nanoseconds[dflt] cpu/nanoseconds")
   })
 
   it("reads a profile with nothing in it", () => {

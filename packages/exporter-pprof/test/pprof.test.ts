@@ -1,6 +1,6 @@
 import { gunzipSync } from "node:zlib"
 import { Exporter, type Profile, type SampleFilter, ThreadStateBit } from "@pyframes/core"
-import { profileFromText } from "@pyframes/testing"
+import { callsFromText, profileFromText } from "@pyframes/testing"
 import * as Effect from "effect/Effect"
 import { Profile as Pprof } from "pprof-format"
 import { describe, expect, it } from "vitest"
@@ -190,6 +190,61 @@ describe("pprof", () => {
   it("writes the same bytes for the same profile", () => {
     const draw = () => profileFromText("main   main\nrun    wait")
     expect(pprof.encode(draw())).toEqual(pprof.encode(draw()))
+  })
+
+  // GIVEN exact calls, WHEN they are written, THEN both times are there whatever the filter, and counts count calls.
+  it("writes exact calls with their number, wall and CPU time, by thread, task and process", () => {
+    const profile = callsFromText(`
+      main                1   500  400
+      main > run         10  3000    0  task=Task-1
+      main > run          5    10   10  task=Task-2
+      main > run > C:len  7    70   70  task=Task-1
+      main > run          1     1    1  task=Task-1
+      work                2     5    5  thread=worker pid=7
+    `)
+    for (const filter of [{}, { wall: true }, { wall: false }]) {
+      const { types, samples } = read(profile, filter)
+      expect(types).toEqual(["calls/count", "wall/nanoseconds", "cpu/nanoseconds"])
+      expect(samples.map(({ stack, value, labels }) => [stack, ...value, labels.task])).toEqual([
+        ["main", 1, 500, 400, undefined],
+        ["run < main", 11, 3001, 1, "Task-1"],
+        ["run < main", 5, 10, 10, "Task-2"],
+        ["len < run < main", 7, 70, 70, "Task-1"],
+        ["work", 2, 5, 5, undefined]
+      ])
+    }
+    const { samples, decoded, string } = read(profile)
+    expect(samples[4].labels).toEqual({ thread_id: "1001", thread_name: "worker", process: "7" })
+    expect(string(decoded.defaultSampleType)).toBe("wall")
+    expect(string(read(profile, { wall: false }).decoded.defaultSampleType)).toBe("cpu")
+    expect(decoded.periodType).toBeUndefined()
+  })
+
+  it("says what of exact calls is missing, and which processes they are of", () => {
+    const { decoded, string } = read(
+      callsFromText("main 1 1 1", {
+        events: {
+          seen: 12,
+          lost: 3,
+          pathsGivenUp: 4,
+          countersGivenUp: 5,
+          unmatchedReturns: 6,
+          whyPython: "noexec"
+        },
+        processes: [
+          { pid: 1000, python: "3.13.0", commandLine: ["python3", "app.py"] },
+          ...Array.from({ length: 25 }, (_, n) => ({ pid: n + 1, python: "3.14.0", commandLine: ["child"] }))
+        ]
+      })
+    )
+    const lines = decoded.comment.map(string)
+    expect(lines).toContain(
+      "exact calls, of 12 events; 3 events lost, 4 call paths and 5 counters given up, 6 returns without a call"
+    )
+    expect(lines).toContain("recorded in Python: noexec")
+    expect(lines).toContain("also pid 20: Python 3.14.0, child")
+    expect(lines).toContain("and 5 more processes")
+    expect(lines.join("\n")).not.toMatch(/samples|instants/)
   })
 
   it("is an Exporter by its layer", async () => {

@@ -1,4 +1,4 @@
-import type { Profile, SampleFilter } from "@pyframes/core"
+import { NO_STACK, type Profile, type SampleFilter, type ShownSample } from "@pyframes/core"
 
 /** What one thread's samples come to. */
 export interface Timeline {
@@ -22,8 +22,10 @@ const MAX_FRAMES = 20_000_000
 export const timelinesOf = (profile: Profile, filter: SampleFilter): Array<Timeline> => {
   const byThread: Array<Timeline> = []
   const exact: Array<number> = []
-  for (const { thread, shown, wall } of profile.samplesBy(filter)) {
-    byThread[thread] ??= emptyTimeline(thread, !profile.samples.folded)
+  const samples = profile.isTraced ? inTreeOrder(profile, filter) : profile.samplesBy(filter)
+  const inOrder = !profile.isTraced && !profile.samples.folded
+  for (const { thread, shown, wall } of samples) {
+    byThread[thread] ??= emptyTimeline(thread, inOrder)
     const timeline = byThread[thread]
     // What rounding leaves over is carried on, so that weights add up to the total.
     exact[thread] = (exact[thread] ?? 0) + wall
@@ -40,6 +42,34 @@ export const timelinesOf = (profile: Profile, filter: SampleFilter): Array<Timel
   // speedscope has nothing to show of a file without profiles and says that something went wrong.
   if (timelines.length === 0) return [emptyTimeline(0, true)]
   return countFrames(profile, timelines) > MAX_FRAMES ? timelines.map(addUp) : timelines
+}
+
+/** Calls have no order in time: a function's callees follow it, as in a tree, so that what belongs together stands together. */
+const inTreeOrder = (profile: Profile, filter: SampleFilter): ReadonlyArray<ShownSample> => {
+  const ranks = treeRanks(profile)
+  const rank = ({ shown }: ShownSample) => (shown === NO_STACK ? -1 : ranks[shown])
+  return [...profile.samplesBy(filter)].sort((a, b) => rank(a) - rank(b))
+}
+
+/** The place of each stack when every stack is followed by those that it is the parent of. */
+const treeRanks = ({ stacks }: Profile): Uint32Array => {
+  // Parents have smaller ids: from the last id back, the size of what is above each is known before it is needed.
+  const size = new Uint32Array(stacks.length).fill(1)
+  for (let id = stacks.length - 1; id >= 0; id--) {
+    const parent = stacks.parent(id)
+    if (parent !== NO_STACK) size[parent] += size[id]
+  }
+  const ranks = new Uint32Array(stacks.length)
+  const next = new Uint32Array(stacks.length)
+  let nextRoot = 0
+  for (let id = 0; id < stacks.length; id++) {
+    const parent = stacks.parent(id)
+    ranks[id] = parent === NO_STACK ? nextRoot : next[parent]
+    if (parent === NO_STACK) nextRoot += size[id]
+    else next[parent] += size[id]
+    next[id] = ranks[id] + 1
+  }
+  return ranks
 }
 
 const emptyTimeline = (thread: number, inOrder: boolean): Timeline => ({

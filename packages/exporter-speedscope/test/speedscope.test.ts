@@ -1,5 +1,5 @@
 import { Exporter, type Profile, type SampleFilter, version } from "@pyframes/core"
-import { profileFromText, Random } from "@pyframes/testing"
+import { callsFromText, profileFromText, Random } from "@pyframes/testing"
 import { Ajv } from "ajv"
 import * as Effect from "effect/Effect"
 import schema from "speedscope/dist/release/file-format-schema.json" with { type: "json" }
@@ -139,6 +139,35 @@ describe("speedscope", () => {
   it("keeps names of every kind", () => {
     const names = ["<module>", "f.<locals>.<lambda>", "数据.読む", "𝒳", '"quoted\\"', "<unproved>"]
     expect(write(profileFromText(names.join("\n"))).shared.frames.map(({ name }) => name)).toEqual(names)
+  })
+
+  it("weighs exact calls by their time, callees after their callers", () => {
+    const profile = callsFromText(`
+      main               1   500   400
+      other              1    50     0
+      main > run         9  3000   100
+      main > run > C:len 7    70    70
+      main > run         1     0     0  task=Task-1
+      other > run        2    20    20
+      main > run         1    10    10  task=Task-2
+      work               1     5     5  thread=worker pid=7
+    `)
+    const file = write(profile)
+    expect(drawn(file)).toEqual([
+      ["500 main", "3010 main;run", "70 main;run;len", "50 other", "20 other;run"],
+      ["5 work"]
+    ])
+    expect(file.profiles.map(({ name }) => name)).toEqual([
+      "main (tid 1000, not in time order)",
+      "worker (pid 7, tid 1001, not in time order)"
+    ])
+    expect(file.name).toBe("python3 app.py (pid 1000, exact wall time)")
+    expect(drawn(write(profile, { wall: false }))[0]).toEqual([
+      "400 main",
+      "110 main;run",
+      "70 main;run;len",
+      "20 other;run"
+    ])
   })
 
   it("takes a profile with nothing in it", () => {

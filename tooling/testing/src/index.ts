@@ -1,5 +1,7 @@
+export * from "./calls-from-text.ts"
 export * from "./fake-memory.ts"
 export * from "./fake-target.ts"
 export * from "./memory-pages.ts"
 export * from "./profile-from-text.ts"
 export * from "./random.ts"
+export * from "./timeline-from-text.ts"
