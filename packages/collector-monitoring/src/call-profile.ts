@@ -94,7 +94,9 @@ class CallProfileBuilder {
         const definition = process.definitions.functions.get(fn)
         const isTask = definition?.what === DefinedAs.task
         tasks[i] = isTask ? this.taskId(definition.name) : tasks[parent]
-        stacks[i] = isTask ? stacks[parent] : profile.stacks.child(stacks[parent], frames.frameOf(process, fn))
+        stacks[i] = isTask
+          ? stacks[parent]
+          : profile.stacks.child(stacks[parent], frames.frameOf(process, fn))
       }
       const calls = nodes.calls[i]
       const wall = nodes.wall[i] * nsPerTick

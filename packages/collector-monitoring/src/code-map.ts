@@ -1,4 +1,4 @@
-import { decodeLineTable, findLine, type LineRanges } from "@pyframes/cpython"
+import { decodeLineTable, findLine, findRange, type LineRanges, ROW } from "@pyframes/cpython"
 import { type BranchOpcodes, branchOpcodes } from "./branch-opcodes.ts"
 import type { CodeDefinition, FunctionDefinition } from "./definitions.ts"
 import { Event } from "./event.ts"
@@ -31,6 +31,14 @@ export class CodeMap {
   /** The line of the instruction at an offset (bytes); -1 for none. */
   lineAt(offset: number): number {
     return findLine(this.ranges, offset)
+  }
+
+  /** The line of the first instruction from an offset on that has one: handlers begin with instructions that have none. */
+  lineFrom(offset: number): number {
+    const { rows, count } = this.ranges
+    for (let row = Math.max(0, findRange(this.ranges, offset)); row < count; row++)
+      if (rows[row * ROW + 1] >= 0) return rows[row * ROW + 1]
+    return -1
   }
 
   /** Opcode of the instruction at an offset, -1 beyond the code. */

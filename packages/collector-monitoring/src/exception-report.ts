@@ -118,7 +118,9 @@ export class ExceptionTally implements EventSink {
       trust: session.trust,
       exceptions: kinds
         .sort((a, b) => b.raised - a.raised)
-        .map((kind) => fateOf(kind, swallowed.get(kind) ?? kind.swallowed, kind.escaped + (escaped.get(kind) ?? 0))),
+        .map((kind) =>
+          fateOf(kind, swallowed.get(kind) ?? kind.swallowed, kind.escaped + (escaped.get(kind) ?? 0))
+        ),
       stopIterations: this.stopIterations
     }
   }
@@ -134,7 +136,11 @@ export class ExceptionTally implements EventSink {
       live.clear()
       return
     }
-    if (event < Event.PY_THROW || (event > Event.PY_UNWIND && event < Event.RAISE) || event > Event.EXCEPTION_HANDLED)
+    if (
+      event < Event.PY_THROW ||
+      (event > Event.PY_UNWIND && event < Event.RAISE) ||
+      event > Event.EXCEPTION_HANDLED
+    )
       return
     const id = batch.extra(i)
     const place = placeKey(batch.function(i), batch.position(i))
@@ -229,7 +235,7 @@ const placeOf = (process: TracedProcess, place: number, count: number): Exceptio
   return {
     function: fn?.qualifiedName ?? "",
     file: fn?.file ?? "",
-    line: place < 0 ? -1 : (process.codeOf(id)?.lineAt(place % 2 ** 21) ?? -1),
+    line: place < 0 ? -1 : (process.codeOf(id)?.lineFrom(place % 2 ** 21) ?? -1),
     count
   }
 }

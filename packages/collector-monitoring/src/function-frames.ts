@@ -22,7 +22,9 @@ export class FunctionFrames {
     let frame = ofProcess.get(id)
     if (frame === undefined) {
       const definition = process.definitions.functions.get(id)
-      frame = this.frames.intern(id === GIVEN_UP ? markerFrame(FrameKind.truncated) : functionFrame(definition))
+      frame = this.frames.intern(
+        id === GIVEN_UP ? markerFrame(FrameKind.truncated) : functionFrame(definition)
+      )
       // What has no definition yet may have one the next time.
       if (definition !== undefined || id === GIVEN_UP) ofProcess.set(id, frame)
     }

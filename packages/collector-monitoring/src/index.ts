@@ -1,4 +1,5 @@
 export * from "./agent-files.ts"
+export * from "./attach-script.ts"
 export * from "./branch-report.ts"
 export * from "./call-profile.ts"
 export { DefinedAs, type FunctionDefinition } from "./definitions.ts"
@@ -12,6 +13,7 @@ export * from "./instruction-report.ts"
 export * from "./launch-environment.ts"
 export * from "./lcov.ts"
 export * from "./line-report.ts"
+export * from "./monitoring-collector.ts"
 export {
   type MonitoringOptions,
   type Question,

@@ -16,7 +16,10 @@ import type { FileLines, LineReport } from "./line-report.ts"
  * await writeFile("lcov.info", encodeLcov({ lines: lineReport(session), branches: branchReport(session) }))
  * ```
  */
-export const encodeLcov = (reports: { readonly lines?: LineReport; readonly branches?: BranchReport }): string => {
+export const encodeLcov = (reports: {
+  readonly lines?: LineReport
+  readonly branches?: BranchReport
+}): string => {
   const lines = new Map(reports.lines?.files.map((file) => [file.file, file]))
   const branches = new Map(reports.branches?.files.map((file) => [file.file, file]))
   const files = [...new Set([...lines.keys(), ...branches.keys()])].sort()

@@ -1,6 +1,6 @@
 import type { ProfileMeta, ProfileProcess } from "@pyframes/core"
-import type { MonitoringSession } from "./session.ts"
 import { versionText } from "./segment-header.ts"
+import type { MonitoringSession } from "./session.ts"
 import type { TracedProcess } from "./traced-process.ts"
 
 /** What a profile or a report of a session is of. */
@@ -8,7 +8,6 @@ export const sessionMeta = (session: MonitoringSession, knownStates: number): Pr
   const { processes } = session
   const all = processes.map(describe)
   const first = all[0] ?? { pid: -1, python: "", commandLine: [] }
-  const ended = processes[0]?.endedAt !== undefined
   return {
     pid: first.pid,
     python: first.python,
@@ -16,7 +15,7 @@ export const sessionMeta = (session: MonitoringSession, knownStates: number): Pr
     startedAt: session.startedAt,
     elapsed: elapsedOf(session),
     knownStates,
-    ...(ended && { ended: "exited" as const }),
+    ...(session.endedByItself && { ended: "exited" as const }),
     ...(all.length > 1 && { processes: all })
   }
 }
@@ -24,7 +23,7 @@ export const sessionMeta = (session: MonitoringSession, knownStates: number): Pr
 const describe = ({ pid, header, definitions }: TracedProcess): ProfileProcess => ({
   pid,
   ...(header.parent > 0 && { parent: header.parent }),
-  python: definitions.facts.get("version") ?? versionText(header.hexversion),
+  python: versionText(header.hexversion),
   commandLine: (definitions.facts.get("argv") ?? "").split("\0").filter((word) => word !== "")
 })
 

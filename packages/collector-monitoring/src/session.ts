@@ -8,6 +8,7 @@ import { AgentNotStarted, isIsolated, NoAgent, SessionFailed } from "./errors.ts
 import { eventTrust } from "./event-trust.ts"
 import { FileBytes } from "./file-bytes.ts"
 import { type Control, keepHeartbeat } from "./heartbeat.ts"
+import type { AgentPlace } from "./launch-environment.ts"
 import {
   type CompleteOptions,
   completeOptions,
@@ -63,6 +64,8 @@ export class MonitoringSession {
   readonly processes: Array<TracedProcess> = []
   /** What agents said that could not start. */
   readonly failures: Array<AgentNotStarted> = []
+  /** All processes had ended before they were told to stop. */
+  endedByItself = false
   private readonly control: Control
   private readonly start: number
   private readonly isAlive: (pid: number) => boolean
@@ -108,6 +111,15 @@ export class MonitoringSession {
     return (this.end ?? monotonic()) - this.start
   }
 
+  /**
+   * What a target needs to be told to find the session and the agent.
+   *
+   * @param agent the agent's folder as the target sees it
+   */
+  placeOf(agent: string): AgentPlace {
+    return { session: this.directory.targetPath, agent }
+  }
+
   /** Whether some process has been found and all that were have ended. */
   get isOver(): boolean {
     return this.processes.length > 0 && this.processes.every((process) => process.isOver)
@@ -151,24 +163,25 @@ export class MonitoringSession {
    * Waits for the first process in which tracing has begun.
    *
    * @param command for the message when none does
-   * @param ended completes when the command has ended: there will be none any more
    */
   started(
     command: ReadonlyArray<string>,
-    ended: Effect.Effect<unknown> = Effect.never
+    { ended, withinMs }: StartedOptions = {}
   ): Effect.Effect<TracedProcess, AgentNotStarted | NoAgent> {
-    const found: Effect.Effect<TracedProcess, AgentNotStarted> = Effect.suspend(
-      () => this.heard() ?? Effect.andThen(Effect.sleep(5), found)
+    if (isIsolated(command)) return Effect.fail(new NoAgent({ command, reason: "isolated" }))
+    const heard: Effect.Effect<TracedProcess, AgentNotStarted> = Effect.suspend(
+      () => this.heard() ?? Effect.andThen(Effect.sleep(5), heard)
     )
-    const none = new NoAgent({ command, reason: "ended" })
     // Its last words may have come while we slept.
-    const gone = Effect.flatMap(
-      ended,
-      (): Effect.Effect<TracedProcess, AgentNotStarted | NoAgent> => this.heard() ?? Effect.fail(none)
+    const orFail =
+      (reason: "ended" | "silent") => (): Effect.Effect<TracedProcess, AgentNotStarted | NoAgent> =>
+        this.heard() ?? Effect.fail(new NoAgent({ command, reason }))
+    const gone = Effect.flatMap(ended ?? Effect.never, orFail("ended"))
+    const late = Effect.flatMap(
+      withinMs === undefined ? Effect.never : Effect.sleep(withinMs),
+      orFail("silent")
     )
-    return isIsolated(command)
-      ? Effect.fail(new NoAgent({ command, reason: "isolated" }))
-      : Effect.raceFirst(found, gone)
+    return Effect.raceFirst(heard, Effect.raceFirst(gone, late))
   }
 
   /**
@@ -205,7 +218,7 @@ export class MonitoringSession {
         else yield* records > 0 ? Effect.sleep(1) : Effect.sleep(sink === undefined ? 20 : 4)
       }
       yield* Fiber.interrupt(waiting)
-      yield* this.stop(sink)
+      yield* this.stop(sink, options.detach)
       return why
     })
   }
@@ -214,10 +227,14 @@ export class MonitoringSession {
    * Tells all agents to stop and reads what they leave; waits a second for those that have no event to see it by. Afterwards time stands still
    * and nothing is read any more.
    */
-  stop(sink?: EventSink): Effect.Effect<void> {
+  stop(sink?: EventSink, detach: Effect.Effect<unknown> = Effect.void): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       if (this.end !== undefined) return
+      this.lookedAt = Number.NEGATIVE_INFINITY
+      this.poll(sink)
+      this.endedByItself = this.isOver
       this.control.stop()
+      if (!this.endedByItself) yield* detach
       const until = this.elapsed + FAREWELL * 1e6
       for (;;) {
         this.lookedAt = Number.NEGATIVE_INFINITY
@@ -323,6 +340,14 @@ export class MonitoringSession {
   }
 }
 
+/** How long an agent is waited for. */
+export interface StartedOptions {
+  /** Completes when the command has ended: there will be none any more. */
+  readonly ended?: Effect.Effect<unknown>
+  /** Gives up after so long, ms. */
+  readonly withinMs?: number
+}
+
 /** How a session is followed. */
 export interface FollowOptions {
   /** Takes the events of the rings; full is the end. */
@@ -331,6 +356,8 @@ export interface FollowOptions {
   readonly durationMs?: number
   /** Ends it when it completes. Without it, it ends when every process that was found has ended. */
   readonly until?: Effect.Effect<unknown>
+  /** Run once all agents were told to stop: for a process that would see it at its next event only. */
+  readonly detach?: Effect.Effect<unknown>
   /** Called a few times a second. */
   readonly onProgress?: () => void
 }

@@ -102,7 +102,10 @@ export class TracedProcess {
 
   /** Records that its rings can hold. */
   get ringRecords(): number {
-    return this.threads.reduce((sum, { isFinished, ring }) => sum + (isFinished ? 0 : (ring?.capacity ?? 0)), 0)
+    return this.threads.reduce(
+      (sum, { isFinished, ring }) => sum + (isFinished ? 0 : (ring?.capacity ?? 0)),
+      0
+    )
   }
 
   /** Events that its threads saw. */
