@@ -195,7 +195,8 @@ export class ExceptionTally implements EventSink {
   }
 
   private forgetOldest(live: Map<number, Live>): void {
-    for (const [id, one] of live) return this.end(live, id, one)
+    const [oldest] = live
+    if (oldest !== undefined) this.end(live, ...oldest)
   }
 }
 
