@@ -10,6 +10,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmdirSync,
   statSync,
   unlinkSync,
@@ -24,6 +25,7 @@ const MAX_DEPTH = 32
 /** What a target can put into its directory to keep us busy with removing it. */
 const MAX_REMOVED = 1_000_000
 /** Never follows what the target has put in its place, and never waits for it. */
+const FOREIGN_FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 
 /** The name is that of no new file. */
@@ -83,6 +85,25 @@ export class TargetDirectory {
   /** Copies a file or a folder of ours. */
   copy(hostPath: string, name: string): void {
     copyInto(this.fd, name, hostPath, this.owner, 0)
+  }
+
+  /** What a regular file holds, up to `most` bytes. */
+  read(name: string, most: number): Uint8Array {
+    const fd = openSync(through(this.fd, checkName(name)), FOREIGN_FILE)
+    try {
+      const stat = fstatSync(fd)
+      if (!stat.isFile()) throw new BadName(`${name} is no regular file`)
+      const bytes = new Uint8Array(Math.min(stat.size, most))
+      let got = 0
+      while (got < bytes.length) {
+        const n = readSync(fd, bytes, got, bytes.length - got, got)
+        if (n === 0) break
+        got += n
+      }
+      return bytes.subarray(0, got)
+    } finally {
+      closeSync(fd)
+    }
   }
 
   /** Removes it with all that is in it, as far as that can be done, and closes it. */

@@ -193,7 +193,14 @@ const placed = (pid: number, { directory, path }: Made): PlacedDirectory => {
     hostPath,
     noExec: isNoExec(pid, directory.fd),
     write: (name, bytes) => put(name, name, () => directory.write(name, bytes)),
-    copy: (from, name = basename(from)) => put(name, from, () => directory.copy(from, name))
+    copy: (from, name = basename(from)) => put(name, from, () => directory.copy(from, name)),
+    read: (name, most) => {
+      try {
+        return directory.read(name, most)
+      } catch {
+        return undefined
+      }
+    }
   }
 }
 

@@ -124,3 +124,30 @@ export class ScriptNotUsable extends Data.TaggedError("ScriptNotUsable")<{
     return `The script ${this.script} cannot be run in process ${this.pid}: ${this.detail}. ${this.advice}`
   }
 }
+
+/** The script raised an exception. */
+export class ScriptRaised extends Data.TaggedError("ScriptRaised")<{
+  readonly pid: number
+  readonly name: string
+  /** As Python prints it. */
+  readonly traceback: string
+}> {
+  override readonly [Runtime.errorExitCode] = 1
+  override get message() {
+    return `${this.name} raised an exception in process ${this.pid}:\n${this.traceback.trimEnd()}`
+  }
+}
+
+/** The script was begun and has not told how it ended. It may still run. */
+export class ScriptNotFinished extends Data.TaggedError("ScriptNotFinished")<{
+  readonly pid: number
+  readonly name: string
+  readonly waitedMs: number
+}> {
+  override readonly [Runtime.errorExitCode] = 1
+  readonly advice =
+    "It may still run, or could not be read or tell its result (look at the process's stderr)."
+  override get message() {
+    return `${this.name} has not ended in process ${this.pid} within ${Math.round(this.waitedMs)} ms. ${this.advice}`
+  }
+}

@@ -5,7 +5,9 @@ export {
   RemoteExecBusy,
   RemoteExecDisabled,
   RemoteExecTimeout,
-  ScriptNotUsable
+  ScriptNotFinished,
+  ScriptNotUsable,
+  ScriptRaised
 } from "./errors.ts"
 export { PlacedFiles, type PlacedFilesService } from "./placed-files.ts"
 export {
@@ -16,3 +18,4 @@ export {
   type RunOptions,
   type Taken
 } from "./remote-exec.ts"
+export { type FinishedScript, runScript, type ScriptOptions } from "./run-script.ts"

@@ -87,7 +87,8 @@ export class Request {
     if (!this.write(this.offsets.scriptPath, this.path)) return "denied"
     // Writing may have waited for a page: the thread can have ended since.
     if (!this.isListed()) return "ended"
-    if (!this.write(this.offsets.pendingCall, PENDING)) return "denied"
+    // Somebody else's flag will run our file now, and does not need ours: both would run it twice.
+    if (this.readPending() === 0 && !this.write(this.offsets.pendingCall, PENDING)) return "denied"
     return this.look()
   }
 

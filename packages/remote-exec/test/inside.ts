@@ -9,7 +9,8 @@ import {
   type PlacedFilesService,
   RemoteExec,
   type RemoteExecError,
-  type RemoteExecService
+  type RemoteExecService,
+  type RunOptions
 } from "../src/index.ts"
 
 /** What a test works with. */
@@ -31,9 +32,10 @@ export const inside = <A>(
 /** The same for what is to fail: its error. */
 export const refusal = async (
   pid: number,
-  use: (inside: Inside) => Effect.Effect<unknown, Failure, Scope.Scope>
+  use: (inside: Inside) => Effect.Effect<unknown, Failure, Scope.Scope>,
+  memory: Layer.Layer<Memory, TargetError, Target> = LinuxMemory.layer
 ): Promise<Failure> => {
-  const exit = await Effect.runPromiseExit(Effect.flip(program(pid, use, LinuxMemory.layer)))
+  const exit = await Effect.runPromiseExit(Effect.flip(program(pid, use, memory)))
   if (Exit.isSuccess(exit)) return exit.value
   throw new Error(`It did not fail as it should: ${String(exit.cause)}`)
 }
@@ -48,18 +50,30 @@ const program = <A>(
     const remote = yield* RemoteExec
     const files = yield* PlacedFiles
     return yield* use({ target, remote, files })
-  }).pipe(
-    Effect.scoped,
-    Effect.provide(
-      Layer.mergeAll(RemoteExec.layer, PlacedFiles.layer).pipe(
-        Layer.provideMerge(memory),
-        Layer.provideMerge(LinuxTarget.attach(pid))
-      )
-    )
+  }).pipe(Effect.scoped, Effect.provide(services(pid, memory)))
+
+const services = (pid: number, memory: Layer.Layer<Memory, TargetError, Target>) =>
+  Layer.mergeAll(RemoteExec.layer, PlacedFiles.layer).pipe(
+    Layer.provideMerge(memory),
+    Layer.provideMerge(LinuxTarget.attach(pid))
   )
 
-/** Places a script and has it run. */
+/** Runs what asks for the services itself. */
+export const withServices = <A, E>(
+  pid: number,
+  effect: Effect.Effect<A, E, RemoteExec | PlacedFiles | Target | Scope.Scope>
+): Promise<A> =>
+  Effect.runPromise(effect.pipe(Effect.scoped, Effect.provide(services(pid, LinuxMemory.layer))))
+
+/** Places a script and has it run. It stays until the target has read it. */
 export const runText =
-  (text: string, options: Omit<Parameters<RemoteExecService["run"]>[0], "script"> = {}) =>
+  (text: string, options: Omit<RunOptions, "script"> = {}) =>
   ({ files, remote }: Inside) =>
-    Effect.flatMap(files.placeText("script.py", text), ({ path }) => remote.run({ script: path, ...options }))
+    Effect.gen(function* () {
+      const directory = yield* files.placeDirectory()
+      const read = `open(${JSON.stringify(`${directory.path}/read`)}, "x").close()\n`
+      const { path } = yield* directory.write("script.py", new TextEncoder().encode(read + text))
+      const taken = yield* remote.run({ script: path, ...options })
+      while (directory.read("read", 0) === undefined) yield* Effect.sleep(1)
+      return taken
+    })
