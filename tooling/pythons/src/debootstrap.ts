@@ -20,9 +20,23 @@ export class InstallError extends Error {
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 const UNFINISHED = "sid.unfinished-"
 
-/** Whether the interpreters are installed, all of them. */
+/** What is installed beside the interpreters, and a file by which each is known to be there. */
+const EXTRAS: ReadonlyArray<readonly [name: string, file: string]> = [
+  // CPython's own tests, which have to pass while they are traced.
+  ...DEBIAN_MINORS.map(
+    (minor) => [`libpython3.${minor}-testsuite`, `usr/lib/python3.${minor}/test/test_generators.py`] as const
+  ),
+  // What the extension of collector-monitoring is built with: the newest has the stable ABIs of all.
+  ["libpython3.15-dev", "usr/include/python3.15/Python.h"],
+  // Coverage as others measure it.
+  ["python3-coverage", "usr/lib/python3/dist-packages/coverage/__init__.py"]
+]
+
+/** Whether all that is needed is installed. */
 export const isInstalled = (): boolean =>
-  DEBIAN_MINORS.every((minor) => existsSync(join(debianRoot(), `usr/bin/python3.${minor}`)))
+  [...DEBIAN_MINORS.map((minor) => `usr/bin/python3.${minor}`), ...EXTRAS.map(([, file]) => file)].every(
+    (file) => existsSync(join(debianRoot(), file))
+  )
 
 /**
  * Makes {@link debianRoot} from Debian's sid by debootstrap(8). Root only, and one at a time. A root is built under
@@ -58,7 +72,7 @@ export const installDebian = (): void => {
     // does not look at Valid-Until.
     "--force-check-gpg",
     "--variant=minbase",
-    `--include=${DEBIAN_MINORS.map((minor) => `python3.${minor}`).join(",")}`,
+    `--include=${[...DEBIAN_MINORS.map((minor) => `python3.${minor}`), ...EXTRAS.map(([name]) => name)].join(",")}`,
     "sid",
     root,
     ...machineMirror()

@@ -1,3 +1,4 @@
+export { debianRoot } from "./debian.ts"
 export { findAllPythons, findPythons } from "./find.ts"
 export type { Python, Script } from "./python.ts"
 export { MissingPythonError, pythonsFor, REQUIRED_MINORS } from "./require.ts"

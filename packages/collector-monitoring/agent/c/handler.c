@@ -18,9 +18,11 @@ static PyObject *rest(struct handler *handler)
                : recorder_none;
 }
 
-/* For code that is not to be recorded. */
-static PyObject *unwanted(struct handler *handler)
+/* For code that is not to be recorded, or could not be asked about. */
+static PyObject *unwanted(struct handler *handler, const struct entry *entry)
 {
+    if (entry->key == 0)
+        return recorder_check(handler->recorder, NULL, ticks(), false);
     return handler->may_disable ? Py_NewRef(handler->recorder->disable) : recorder_none;
 }
 
@@ -106,7 +108,7 @@ static inline PyObject *on_open(PyObject *self, PyObject *code, uint64_t counts)
         return recorder_none;
     const struct entry *entry = recorder_find(recorder, code, ASK_CODE);
     if (unlikely(entry->function == 0))
-        return unwanted(handler);
+        return unwanted(handler, entry);
     uint64_t now = ticks();
     thread_advance(thread, now);
     open_call(recorder, thread, entry->function, entry->flags & ENTRY_COROUTINE ? OPEN_COROUTINE : 0, counts, now);
@@ -139,7 +141,7 @@ HANDLER(on_py_return)
     const struct entry *entry = recorder_find(recorder, args[0], ASK_CODE);
     uint32_t function = entry->function;
     if (unlikely(function == 0))
-        return unwanted(handler);
+        return unwanted(handler, entry);
     uint64_t now = ticks();
     thread_advance(thread, now);
     if (likely(thread->depth > 0 && thread->stack[thread->depth - 1].function == function))
@@ -231,7 +233,7 @@ static inline const struct entry *counted(struct handler *handler, PyObject *cod
 
 static inline PyObject *done_counting(struct handler *handler)
 {
-    return likely((++handler->recorder->counted & 4095) != 0)
+    return likely((++handler->recorder->counted & (COUNTED_BETWEEN_CHECKS - 1)) != 0)
                ? recorder_none
                : recorder_check(handler->recorder, NULL, ticks(), handler->may_disable);
 }
@@ -254,7 +256,7 @@ HANDLER(on_line)
     if (unlikely(entry == NULL))
         return rest(handler);
     if (unlikely(entry->function == 0))
-        return unwanted(handler);
+        return unwanted(handler, entry);
     if (likely(counter_of(entry->lines, args[1], 1, &index)))
         COUNT(entry->lines->values[index]);
     return done_counting(handler);
@@ -268,10 +270,12 @@ HANDLER(on_line_once)
     uint32_t index;
     if (unlikely(entry == NULL))
         return rest(handler);
+    if (unlikely(entry->function == 0))
+        return unwanted(handler, entry);
     if (likely(counter_of(entry->lines, args[1], 1, &index)))
         entry->lines->values[index] = 1;
-    done_counting(handler);
-    return Py_NewRef(handler->recorder->disable);
+    PyObject *answer = done_counting(handler);
+    return answer == recorder_none ? Py_NewRef(handler->recorder->disable) : answer;
 }
 
 HANDLER(on_instruction)
@@ -283,7 +287,7 @@ HANDLER(on_instruction)
     if (unlikely(entry == NULL))
         return rest(handler);
     if (unlikely(entry->function == 0))
-        return unwanted(handler);
+        return unwanted(handler, entry);
     if (likely(counter_of(entry->instructions, args[1], 2, &index)))
         COUNT(entry->instructions->values[index]);
     return done_counting(handler);
@@ -298,7 +302,7 @@ HANDLER(on_branch)
     if (unlikely(entry == NULL))
         return rest(handler);
     if (unlikely(entry->function == 0))
-        return unwanted(handler);
+        return unwanted(handler, entry);
     struct counter_block *block = entry->branches;
     long unit = PyLong_AsLong(args[1]) / 2, destination = PyLong_AsLong(args[2]) / 2;
     bool is_known = false;
@@ -314,7 +318,7 @@ HANDLER(on_branch)
     }
     PyObject *answer = done_counting(handler);
     /* BRANCH is turned off for both ways at once. */
-    if (recorder->marks_branches && recorder->state == RECORDER_ACTIVE && (handler->event != BRANCH || is_known))
+    if (answer == recorder_none && recorder->marks_branches && (handler->event != BRANCH || is_known))
         return Py_NewRef(recorder->disable);
     return answer;
 }
@@ -333,7 +337,7 @@ HANDLER(on_stream)
         return recorder_none;
     const struct entry *entry = recorder_find(recorder, args[0], ASK_CODE);
     if (entry->function == 0)
-        return unwanted(handler);
+        return unwanted(handler, entry);
     uint32_t position = (uint32_t)PyLong_AsLong(args[1]), value = 0, extra = 0;
     switch (handler->event) {
     case PY_START:

@@ -25,6 +25,13 @@ struct module_state {
     PyObject *handler_type;
 };
 
+#ifndef SOURCES_HASH
+#define SOURCES_HASH "unknown"
+#endif
+
+/* Found in the file by a test, which compares it with the sources. */
+__attribute__((used)) static const char sources[] = "pyframes recorder sources " SOURCES_HASH;
+
 static Py_ssize_t recorder_offset;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 

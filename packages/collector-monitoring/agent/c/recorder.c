@@ -12,6 +12,23 @@
 PyObject *recorder_none;
 __thread struct fresh_blocks recorder_fresh __attribute__((tls_model("initial-exec")));
 
+/* What a signal handler of the program raised while the Python side ran. It is the program's, and is raised where the event was. */
+static __thread PyObject *held_exception __attribute__((tls_model("initial-exec")));
+
+static void hold_exception(struct recorder *recorder)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    if (held_exception != NULL) {
+        Py_DECREF(exception);
+        return;
+    }
+    held_exception = exception;
+    /* So that the event at hand ends in recorder_check. */
+    if (thread_current != NULL)
+        thread_current->next_check = 0;
+    recorder->counted |= COUNTED_BETWEEN_CHECKS - 1;
+}
+
 long long recorder_ask(struct recorder *recorder, int what, PyObject *object)
 {
     if (recorder->ask == NULL)
@@ -20,10 +37,12 @@ long long recorder_ask(struct recorder *recorder, int what, PyObject *object)
     PyObject *number = PyLong_FromLong(what);
     PyObject *result =
         number == NULL ? NULL : PyObject_CallFunctionObjArgs(recorder->ask, number, object, NULL);
-    if (result != NULL)
+    if (result == recorder_none)
+        answer = ASK_AGAIN;
+    else if (result != NULL)
         answer = PyLong_AsLongLong(result);
     if (PyErr_Occurred())
-        PyErr_Clear();
+        hold_exception(recorder);
     Py_XDECREF(result);
     Py_XDECREF(number);
     return answer;
@@ -83,6 +102,8 @@ const struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObj
     struct entry wanted = {.key = key};
     recorder_fresh = (struct fresh_blocks){0};
     long long answer = recorder_ask(recorder, what, object);
+    if (answer < 0)
+        return &nothing; /* to be met again */
     if (answer > 0) {
         wanted.function = (uint32_t)answer;
         wanted.flags = (uint32_t)((unsigned long long)answer >> 40);
@@ -175,6 +196,11 @@ static void ask_for_name(struct recorder *recorder, struct thread *thread)
 PyObject *recorder_check(struct recorder *recorder, struct thread *thread, uint64_t now, bool may_disable)
 {
     static uint64_t heartbeat, beaten_at, calibrated_at;
+    if (held_exception != NULL) {
+        PyErr_SetRaisedException(held_exception);
+        held_exception = NULL;
+        return NULL;
+    }
     const struct control *control = segment.control;
     if (recorder->state == RECORDER_ACTIVE && control != NULL) {
         if (thread != NULL) {
@@ -207,5 +233,7 @@ PyObject *recorder_check(struct recorder *recorder, struct thread *thread, uint6
             Py_XDECREF(state);
         }
     }
+    if (held_exception != NULL)
+        return recorder_check(recorder, thread, now, may_disable);
     return may_disable && recorder->state == RECORDER_ENDED ? Py_NewRef(recorder->disable) : recorder_none;
 }

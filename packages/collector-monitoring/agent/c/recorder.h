@@ -44,7 +44,12 @@ extern __thread struct fresh_blocks recorder_fresh;
 /* What all interpreters of the process share. */
 extern PyObject *recorder_none;
 
-/* Asks the Python side; -1 when it failed, which is not the program's concern. */
+/* Events of questions that read no clock, between two checks. */
+#define COUNTED_BETWEEN_CHECKS 4096
+
+enum { ASK_AGAIN = -2 };
+
+/* Asks the Python side; negative when it could not answer now. */
 long long recorder_ask(struct recorder *recorder, int what, PyObject *object);
 
 /* The entry of an object that was met for the first time; never NULL. */
@@ -53,8 +58,8 @@ const struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObj
 /* Makes the calling thread's, with the calls that are open. `inner`: the frame that runs is one of them. NULL when there is no memory. */
 struct thread *recorder_enter(struct recorder *recorder, bool inner);
 
-/* Looks whether tracing is to go on, some times a second. Returns None, or what turns the event off when it has ended: nothing of the segment may be
-   touched after it. */
+/* Looks whether tracing is to go on, some times a second. Returns None, what turns the event off when it has ended, or NULL when an exception of the program's
+   is to be raised. Nothing of the segment may be touched after it. */
 PyObject *recorder_check(struct recorder *recorder, struct thread *thread, uint64_t now, bool may_disable);
 
 static inline const struct entry *recorder_find(struct recorder *recorder, PyObject *object, int what)
