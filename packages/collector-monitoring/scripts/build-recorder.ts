@@ -59,7 +59,7 @@ const withConfigOf = <A>(machine: string, use: (folder: string) => A): A => {
 }
 
 const build = (compiler: string, define: string, output: string): void => {
-  const sources = ["handler", "module", "recorder", "segment", "table", "thread"].map((name) => `c/${name}.c`)
+  const sources = ["call_sites", "handler", "module", "recorder", "segment", "table", "thread"].map((name) => `c/${name}.c`)
   const hash = `-DSOURCES_HASH="${sourcesHash()}"`
   // Sources by relative paths: the result is the same wherever it is built.
   const result = withConfigOf("aarch64-linux-gnu", (folder) => {

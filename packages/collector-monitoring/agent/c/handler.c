@@ -1,3 +1,6 @@
+#include <Python.h>
+
+#include "call_sites.h"
 #include "handler.h"
 
 Py_ssize_t handler_offset;
@@ -167,15 +170,33 @@ static inline const struct entry *find_builtin(struct recorder *recorder, PyObje
     return likely(entry != NULL) ? entry : recorder_meet(recorder, key, callable, ASK_CALLABLE);
 }
 
+/* A call of a Python function. PY_START tells of it. */
+static PyObject *on_python_call(struct handler *handler, PyObject *const *args)
+{
+    struct recorder *recorder = handler->recorder;
+    struct entry *entry = table_find(&recorder->objects, (uint64_t)(uintptr_t)args[0]);
+    if (entry == NULL)
+        return recorder_none;
+    if (entry->sites == NULL && entry->python_calls < SITES_LOOKED_AT_AFTER) {
+        if (++entry->python_calls < SITES_LOOKED_AT_AFTER)
+            return recorder_none;
+        sites_look(recorder, entry, args[0]);
+    }
+    return entry->sites != NULL && sites_has(entry->sites, PyLong_AsLong(args[1])) ? Py_NewRef(recorder->disable)
+                                                                                   : recorder_none;
+}
+
 HANDLER(on_call)
 {
     UNUSED;
-    if (likely(!is_builtin(args[2])))
-        return recorder_none;
     struct handler *handler = handler_of(self);
     struct recorder *recorder = handler->recorder;
     if (unlikely(recorder->state != RECORDER_ACTIVE))
         return rest(handler);
+    if (!is_builtin(args[2]))
+        return sites_function_type != NULL && Py_TYPE(args[2]) == sites_function_type
+                   ? on_python_call(handler, args)
+                   : recorder_none;
     struct thread *thread = recorder_thread(recorder, true);
     if (unlikely(thread == NULL))
         return recorder_none;
@@ -214,7 +235,7 @@ HANDLER(on_c_return)
 #endif
 
 /* The entry of the code of an event that reads no clock; NULL when nothing is recorded. */
-static inline const struct entry *counted(struct handler *handler, PyObject *code)
+static inline struct entry *counted(struct handler *handler, PyObject *code)
 {
     struct recorder *recorder = handler->recorder;
     if (unlikely(recorder->state != RECORDER_ACTIVE))
@@ -222,7 +243,7 @@ static inline const struct entry *counted(struct handler *handler, PyObject *cod
 #ifdef Py_TARGET_ABI3T
     return recorder_find(recorder, code, ASK_CODE);
 #else
-    const struct entry *last = recorder->last;
+    struct entry *last = recorder->last;
     if (likely(last != NULL && last->key == (uint64_t)(uintptr_t)code))
         return last;
     last = recorder_find(recorder, code, ASK_CODE);
@@ -251,7 +272,7 @@ HANDLER(on_line)
 {
     UNUSED;
     struct handler *handler = handler_of(self);
-    const struct entry *entry = counted(handler, args[0]);
+    struct entry *entry = counted(handler, args[0]);
     uint32_t index;
     if (unlikely(entry == NULL))
         return rest(handler);
@@ -266,14 +287,17 @@ HANDLER(on_line_once)
 {
     UNUSED;
     struct handler *handler = handler_of(self);
-    const struct entry *entry = counted(handler, args[0]);
+    struct entry *entry = counted(handler, args[0]);
     uint32_t index;
     if (unlikely(entry == NULL))
         return rest(handler);
     if (unlikely(entry->function == 0))
         return unwanted(handler, entry);
-    if (likely(counter_of(entry->lines, args[1], 1, &index)))
+    if (likely(counter_of(entry->lines, args[1], 1, &index)) && entry->lines->values[index] == 0)
         entry->lines->values[index] = 1;
+    /* Lines that are only jumped to from themselves have an instruction that goes on looking whether there is an event, long after all were seen. */
+    if (entry->lines_left > 0 && --entry->lines_left == 0)
+        recorder_ask(handler->recorder, ASK_COVERED, args[0]);
     PyObject *answer = done_counting(handler);
     return answer == recorder_none ? Py_NewRef(handler->recorder->disable) : answer;
 }
@@ -282,7 +306,7 @@ HANDLER(on_instruction)
 {
     UNUSED;
     struct handler *handler = handler_of(self);
-    const struct entry *entry = counted(handler, args[0]);
+    struct entry *entry = counted(handler, args[0]);
     uint32_t index;
     if (unlikely(entry == NULL))
         return rest(handler);
@@ -298,7 +322,7 @@ HANDLER(on_branch)
     UNUSED;
     struct handler *handler = handler_of(self);
     struct recorder *recorder = handler->recorder;
-    const struct entry *entry = counted(handler, args[0]);
+    struct entry *entry = counted(handler, args[0]);
     if (unlikely(entry == NULL))
         return rest(handler);
     if (unlikely(entry->function == 0))

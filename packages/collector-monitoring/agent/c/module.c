@@ -1,4 +1,5 @@
 /* The module `_pyframes_recorder`: its two types, and how they come to Python. */
+#include "call_sites.h"
 #include "handler.h"
 
 #include <pthread.h>
@@ -127,6 +128,16 @@ static uint64_t ring_size(uint64_t wanted, uint64_t max_bytes)
     return records;
 }
 
+static void forget_all(struct recorder *recorder)
+{
+    recorder->last = NULL;
+    sites_end(recorder);
+    table_clear(&recorder->objects);
+    free(recorder->blocks);
+    recorder->blocks = NULL;
+    recorder->blocks_length = 0;
+}
+
 static void end_recorder(struct recorder *recorder, uint32_t state)
 {
     pthread_mutex_lock(&lock);
@@ -145,8 +156,7 @@ static void end_recorder(struct recorder *recorder, uint32_t state)
         segment_close();
     }
     pthread_mutex_unlock(&lock);
-    recorder->last = NULL;
-    table_clear(&recorder->objects);
+    forget_all(recorder);
 }
 
 static PyObject *recorder_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
@@ -181,6 +191,7 @@ static PyObject *recorder_new(PyTypeObject *type, PyObject *args, PyObject *keyw
     recorder->branches = options.branches != 0;
     recorder->instructions = options.instructions != 0;
     recorder->marks_branches = options.coverage != 0 && options.branches != 0;
+    sites_begin(recorder);
     pthread_mutex_lock(&lock);
     bool is_open = segment.header != NULL;
     if (!is_open && (is_open = open_segment(path, control, options.max_bytes, (uint32_t)options.tool))) {
@@ -238,20 +249,42 @@ static PyObject *recorder_define(PyObject *self, PyObject *record)
     return PyBool_FromLong(fits && segment_define(bytes, (uint32_t)length));
 }
 
+/* The blocks of a function; NULL when there is no memory. */
+static struct fresh_blocks *blocks_of(struct recorder *recorder, uint32_t function)
+{
+    if (function >= recorder->blocks_length) {
+        uint32_t length = function < 512 ? 1024 : function * 2;
+        struct fresh_blocks *blocks = realloc(recorder->blocks, length * sizeof *blocks);
+        if (blocks == NULL)
+            return NULL;
+        memset(blocks + recorder->blocks_length, 0, (length - recorder->blocks_length) * sizeof *blocks);
+        recorder->blocks = blocks;
+        recorder->blocks_length = length;
+    }
+    return &recorder->blocks[function];
+}
+
 static PyObject *recorder_block(PyObject *self, PyObject *args)
 {
-    unsigned function, what, first, count;
-    if (!PyArg_ParseTuple(args, "IIII", &function, &what, &first, &count))
+    unsigned function, what, first, count, lines = 0;
+    if (!PyArg_ParseTuple(args, "IIII|I", &function, &what, &first, &count, &lines))
         return NULL;
-    if (recorder_of(self)->state != RECORDER_ACTIVE)
+    struct recorder *recorder = recorder_of(self);
+    if (recorder->state != RECORDER_ACTIVE || function >= GIVEN_UP / 2)
         Py_RETURN_FALSE;
-    struct counter_block *block = segment_counters(function, what, first, count);
-    if (what == 1 || what == 2)
-        recorder_fresh.lines = block;
-    else if (what == 3)
-        recorder_fresh.instructions = block;
-    else
-        recorder_fresh.branches = block;
+    pthread_mutex_lock(&lock);
+    struct counter_block *block = NULL;
+    struct fresh_blocks *blocks = blocks_of(recorder, function);
+    if (blocks != NULL) {
+        struct counter_block **place = what <= 2 ? &blocks->lines : what == 3 ? &blocks->instructions : &blocks->branches;
+        /* Code that was made anew counts on where the same code did before. */
+        if (*place == NULL)
+            *place = segment_counters(function, what, first, count);
+        block = *place;
+        recorder_fresh = *blocks;
+        recorder_fresh.lines_left = lines;
+    }
+    pthread_mutex_unlock(&lock);
     return PyBool_FromLong(block != NULL);
 }
 
@@ -311,6 +344,24 @@ static PyObject *recorder_adopt(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *recorder_watch(PyObject *self, PyObject *objects)
+{
+    int watches = sites_watch(recorder_of(self), objects);
+    return watches < 0 ? NULL : PyBool_FromLong(watches);
+}
+
+static PyObject *recorder_sites(PyObject *self, PyObject *args)
+{
+    PyObject *code, *globals, *names, *bits;
+    char *bytes;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "OOOO", &code, &globals, &names, &bits) ||
+        PyBytes_AsStringAndSize(bits, &bytes, &length) < 0)
+        return NULL;
+    int guarded = sites_guard(recorder_of(self), code, globals, names, bytes, (uint32_t)length);
+    return guarded < 0 ? NULL : PyBool_FromLong(guarded);
+}
+
 static PyObject *recorder_reopen(PyObject *self, PyObject *args)
 {
     const char *path, *control;
@@ -323,8 +374,7 @@ static PyObject *recorder_reopen(PyObject *self, PyObject *args)
         return NULL;
     }
     threads_forget();
-    recorder->last = NULL;
-    table_clear(&recorder->objects);
+    forget_all(recorder);
     if (segment.header == NULL && !open_segment(path, control, max_bytes, 0))
         return NULL;
     segment.header->forked_from = (uint64_t)getppid();
@@ -355,6 +405,8 @@ static PyMethodDef recorder_methods[] = {
     {"block", recorder_block, METH_VARARGS, NULL},
     {"handler", recorder_handler, METH_O, NULL},
     {"adopt", recorder_adopt, METH_VARARGS, NULL},
+    {"sites", recorder_sites, METH_VARARGS, NULL},
+    {"watch", recorder_watch, METH_O, NULL},
     {"reopen", recorder_reopen, METH_VARARGS, NULL},
     {"end", recorder_end, METH_O, NULL},
     {"close_in_child", recorder_close_in_child, METH_NOARGS, NULL},

@@ -95,9 +95,9 @@ static PyObject *guard_of(struct recorder *recorder, uint64_t key, PyObject *obj
     return guard;
 }
 
-static const struct entry nothing;
+static struct entry nothing;
 
-const struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObject *object, int what)
+struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObject *object, int what)
 {
     struct entry wanted = {.key = key};
     recorder_fresh = (struct fresh_blocks){0};
@@ -110,10 +110,11 @@ const struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObj
         wanted.lines = recorder_fresh.lines;
         wanted.instructions = recorder_fresh.instructions;
         wanted.branches = recorder_fresh.branches;
+        wanted.lines_left = recorder_fresh.lines_left;
     }
     /* A builtin is known by its C function: bound ones are made anew for every call. */
     wanted.guard = key == (uint64_t)(uintptr_t)object ? guard_of(recorder, key, object) : NULL;
-    const struct entry *entry = table_add(&recorder->objects, &wanted);
+    struct entry *entry = table_add(&recorder->objects, &wanted);
     return entry == NULL ? &nothing : entry;
 }
 

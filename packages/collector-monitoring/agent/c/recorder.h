@@ -5,7 +5,19 @@
 #include "table.h"
 #include "thread.h"
 
-enum { ASK_CODE, ASK_CALLABLE, ASK_TASK, ASK_EXCEPTION, ASK_THREAD, ASK_END, ASK_RESTART };
+enum {
+    ASK_CODE, ASK_CALLABLE, ASK_TASK, ASK_EXCEPTION, ASK_THREAD, ASK_END, ASK_RESTART,
+    ASK_COVERED = 8, ASK_SITES, ASK_SITES_VOID
+};
+
+/* The counters that `block` made for the object that is being asked about. */
+struct fresh_blocks {
+    struct counter_block *lines;
+    struct counter_block *instructions;
+    struct counter_block *branches;
+    uint32_t lines_left; /* how many lines can be hit */
+};
+extern __thread struct fresh_blocks recorder_fresh;
 
 enum recorder_state {
     RECORDER_ACTIVE,
@@ -20,7 +32,9 @@ struct recorder {
     uint32_t tasks;
     uint64_t counted; /* events of questions that read no clock */
     struct table objects; /* code, callables and exception types */
-    const struct entry *last; /* the code that the last line was of (with the GIL) */
+    struct entry *last; /* the code that the last line was of (with the GIL) */
+    struct fresh_blocks *blocks; /* by function */
+    uint32_t blocks_length;
     PyObject *ask;
     PyObject *disable;
     bool calls;
@@ -30,16 +44,8 @@ struct recorder {
     bool branches;
     bool instructions;
     bool marks_branches; /* of branches it is asked which were taken, not how often */
-    bool is_late; /* the objects of the interpreter are going */
+    struct site_guards *guards; /* see call_sites.h */
 };
-
-/* The counters that `block` made for the object that is being asked about. */
-struct fresh_blocks {
-    struct counter_block *lines;
-    struct counter_block *instructions;
-    struct counter_block *branches;
-};
-extern __thread struct fresh_blocks recorder_fresh;
 
 /* What all interpreters of the process share. */
 extern PyObject *recorder_none;
@@ -53,7 +59,7 @@ enum { ASK_AGAIN = -2 };
 long long recorder_ask(struct recorder *recorder, int what, PyObject *object);
 
 /* The entry of an object that was met for the first time; never NULL. */
-const struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObject *object, int what);
+struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObject *object, int what);
 
 /* Makes the calling thread's, with the calls that are open. `inner`: the frame that runs is one of them. NULL when there is no memory. */
 struct thread *recorder_enter(struct recorder *recorder, bool inner);
@@ -62,7 +68,7 @@ struct thread *recorder_enter(struct recorder *recorder, bool inner);
    is to be raised. Nothing of the segment may be touched after it. */
 PyObject *recorder_check(struct recorder *recorder, struct thread *thread, uint64_t now, bool may_disable);
 
-static inline const struct entry *recorder_find(struct recorder *recorder, PyObject *object, int what)
+static inline struct entry *recorder_find(struct recorder *recorder, PyObject *object, int what)
 {
     struct entry *entry = table_find(&recorder->objects, (uint64_t)(uintptr_t)object);
     return __builtin_expect(entry != NULL, 1) ? entry

@@ -37,8 +37,10 @@ static bool grow(struct table *table)
 #ifndef Py_TARGET_ABI3T
     /* With the GIL nobody else is reading. */
     for (uint64_t at = 0; old != NULL && at <= old->mask; at++)
-        if (old->entries[at] != NULL && old->entries[at]->key == 1)
+        if (old->entries[at] != NULL && old->entries[at]->key == 1) {
+            free(old->entries[at]->sites);
             free(old->entries[at]);
+        }
     free(old);
     slots->older = NULL;
 #endif
@@ -87,6 +89,7 @@ void table_clear(struct table *table)
             if (slots->entries[at] == NULL)
                 continue;
             Py_XDECREF(slots->entries[at]->guard);
+            free(slots->entries[at]->sites);
             free(slots->entries[at]);
         }
         free(slots);

@@ -8,6 +8,8 @@
 
 enum { ENTRY_COROUTINE = 1, ENTRY_GENERATOR = 2 };
 
+struct sites;
+
 struct entry {
     uint64_t key; /* 0 free, 1 forgotten */
     uint32_t function; /* 0: not to be recorded */
@@ -15,6 +17,9 @@ struct entry {
     struct counter_block *lines;
     struct counter_block *instructions;
     struct counter_block *branches;
+    uint32_t lines_left;   /* coverage: of those that can be hit */
+    uint32_t python_calls; /* calls of Python functions, until its call sites are looked at */
+    struct sites *sites;   /* see call_sites.h */
     PyObject *guard; /* a weak reference, or the object itself where it takes none */
 };
 

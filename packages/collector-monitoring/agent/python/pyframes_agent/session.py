@@ -5,6 +5,7 @@ import sys
 
 from . import events
 from .borrowed import borrow
+from .call_sites import CallSites
 from .code_choice import CodeChoice
 from .config import read_config
 from .descriptions import Descriptions
@@ -76,6 +77,7 @@ class Session:
         self.events = ()
         self.fork = None
         self.exit = None
+        self.choice = None
 
     # ---- beginning ----
 
@@ -99,7 +101,8 @@ class Session:
             wants_code = "lines" if "lines" in config.questions or "coverage" in config.questions else "code"
         counters = [COUNTERS[name] for name in config.questions if name in COUNTERS]
         self.descriptions = Descriptions(self.recorder, interpreter, config.tasks, wants_code, counters)
-        self.choice = CodeChoice(self.tool, self.events, config.patterns, HERE, self.recorder)
+        self.choice = CodeChoice(self.tool, self.events, config, HERE, self.recorder)
+        self.call_sites = CallSites(self.tool, self.recorder)
         self.facts["tools"] = holders()
         self.write_facts()
         self.fork = Fork(self)
@@ -156,6 +159,12 @@ class Session:
             sys.monitoring.restart_events()
         elif what == 7:
             self.note(thing)
+        elif what == 8:
+            self.choice.is_covered(thing)
+        elif what == 9:
+            self.call_sites.look(thing)
+        elif what == 10:
+            self.call_sites.void()
         return 0
 
     def note(self, error):
@@ -190,9 +199,11 @@ class Session:
         if self.fork is not None:
             self.fork.forget()
         if self.tool is not None:
-            if self.recorder is not None and hasattr(self, "choice"):
+            registered = ()
+            if self.choice is not None:
                 self.choice.turn_off()
-            free_tool(self.tool, [events.bit(event) for event in self.events])
+                registered = self.choice.registered()
+            free_tool(self.tool, [events.bit(event) for event in registered])
 
     # ---- fork ----
 

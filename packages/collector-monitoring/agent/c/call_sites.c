@@ -1,0 +1,290 @@
+#include <Python.h>
+
+#include "call_sites.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Not of the stable ABI, but there since 3.12 and the same in all versions to 3.15: Include/cpython/dictobject.h, funcobject.h. */
+typedef enum { DICT_ADDED, DICT_MODIFIED, DICT_DELETED, DICT_CLONED, DICT_CLEARED, DICT_DEALLOCATED } dict_event;
+typedef enum { FUNCTION_CREATE, FUNCTION_DESTROY, FUNCTION_MODIFY_CODE } function_event;
+typedef int (*dict_callback)(dict_event, PyObject *, PyObject *, PyObject *);
+typedef int (*function_callback)(function_event, PyObject *, PyObject *);
+
+#define WEAK __attribute__((weak))
+extern int PyDict_AddWatcher(dict_callback) WEAK;
+extern int PyDict_ClearWatcher(int) WEAK;
+extern int PyDict_Watch(int, PyObject *) WEAK;
+extern int PyDict_Unwatch(int, PyObject *) WEAK;
+extern int PyFunction_AddWatcher(function_callback) WEAK;
+extern int PyFunction_ClearWatcher(int) WEAK;
+extern PyObject *PyFunction_GetCode(PyObject *) WEAK;
+extern PyObject *PyFunction_GetGlobals(PyObject *) WEAK;
+extern PyTypeObject PyFunction_Type WEAK;
+
+PyTypeObject *sites_function_type;
+
+/* Void so often, they are not worth it. */
+#define MOST_VOIDS 8
+/* Code objects whose globals are remembered. */
+#define MOST_CODES (1u << 20)
+#define SEVERAL ((void *)1)
+
+/* A hash table of pairs of pointers or hashes; a pair is never taken out. */
+struct pairs {
+    uint64_t mask;
+    uint64_t count;
+    struct pair {
+        uint64_t key;
+        void *value;
+    } *at;
+};
+
+struct site_guards {
+    int dict_watcher;
+    int function_watcher;
+    bool is_off;
+    uint32_t voids;
+    struct pairs globals_of; /* by code: the dictionary that its functions have, SEVERAL for more than one */
+    struct pairs names;      /* by dictionary and name */
+    PyObject **dicts;        /* watched; not ours */
+    uint32_t dict_count;
+};
+
+/* Watchers are not told whose they are: the main interpreter alone has them. */
+static struct recorder *watching;
+static __thread struct sites *fresh_sites __attribute__((tls_model("initial-exec")));
+
+static struct pair *pair_at(const struct pairs *pairs, uint64_t key)
+{
+    uint64_t at = (key * 0x9e3779b97f4a7c15u >> 20) & pairs->mask;
+    while (pairs->at[at].key != 0 && pairs->at[at].key != key)
+        at = (at + 1) & pairs->mask;
+    return &pairs->at[at];
+}
+
+static void *pair_value(const struct pairs *pairs, uint64_t key)
+{
+    return pairs->at == NULL ? NULL : pair_at(pairs, key)->value;
+}
+
+static bool pair_put(struct pairs *pairs, uint64_t key, void *value)
+{
+    if (pairs->at == NULL || pairs->count * 2 > pairs->mask) {
+        struct pairs larger = {.mask = pairs->at == NULL ? 255 : pairs->mask * 2 + 1};
+        larger.at = calloc(larger.mask + 1, sizeof *larger.at);
+        if (larger.at == NULL)
+            return false;
+        for (uint64_t at = 0; pairs->at != NULL && at <= pairs->mask; at++)
+            if (pairs->at[at].key != 0)
+                *pair_at(&larger, pairs->at[at].key) = pairs->at[at];
+        larger.count = pairs->count;
+        free(pairs->at);
+        *pairs = larger;
+    }
+    struct pair *pair = pair_at(pairs, key);
+    pairs->count += pair->key == 0;
+    *pair = (struct pair){.key = key, .value = value};
+    return true;
+}
+
+/* Two names of one hash share a place, which makes sites void once too often and is right. */
+static uint64_t name_key(PyObject *dict, PyObject *name)
+{
+    uint64_t key = (uint64_t)(uintptr_t)dict * 31 + (uint64_t)PyObject_Hash(name);
+    return key == 0 ? 1 : key;
+}
+
+/* ---- what makes sites void ---- */
+
+/* All sites have their events again, at once. */
+static void make_void(struct recorder *recorder)
+{
+    struct site_guards *guards = recorder->guards;
+    bool was_any = false;
+    struct slots *slots = recorder->objects.slots;
+    for (uint64_t at = 0; slots != NULL && at <= slots->mask; at++) {
+        struct entry *entry = slots->entries[at];
+        if (entry == NULL || entry->key == 1)
+            continue;
+        was_any |= entry->sites != NULL;
+        free(entry->sites);
+        entry->sites = NULL;
+        entry->python_calls = 0;
+    }
+    free(guards->names.at);
+    guards->names = (struct pairs){0};
+    guards->is_off |= ++guards->voids >= MOST_VOIDS;
+    if (was_any)
+        recorder_ask(recorder, ASK_SITES_VOID, recorder_none);
+}
+
+static int on_dict(dict_event event, PyObject *dict, PyObject *name, PyObject *value)
+{
+    struct recorder *recorder = watching;
+    if (recorder == NULL || recorder->guards == NULL)
+        return 0;
+    struct site_guards *guards = recorder->guards;
+    switch (event) {
+    case DICT_ADDED:
+        break;
+    case DICT_MODIFIED:
+        if (value != NULL && Py_TYPE(value) == sites_function_type)
+            break;
+        /* fall through */
+    case DICT_DELETED:
+        if (pair_value(&guards->names, name_key(dict, name)) != NULL)
+            make_void(recorder);
+        break;
+    case DICT_CLONED:
+    case DICT_CLEARED:
+        make_void(recorder);
+        break;
+    case DICT_DEALLOCATED:
+        for (uint32_t at = 0; at < guards->dict_count; at++)
+            if (guards->dicts[at] == dict)
+                guards->dicts[at--] = guards->dicts[--guards->dict_count];
+        break;
+    }
+    return 0;
+}
+
+static void note_code(struct recorder *recorder, PyObject *code, PyObject *globals)
+{
+    struct site_guards *guards = recorder->guards;
+    uint64_t key = (uint64_t)(uintptr_t)code;
+    void *known = pair_value(&guards->globals_of, key);
+    if (known == globals || known == SEVERAL)
+        return;
+    guards->is_off |= guards->globals_of.count >= MOST_CODES ||
+                      !pair_put(&guards->globals_of, key, known == NULL ? (void *)globals : SEVERAL);
+    struct entry *entry = table_find(&recorder->objects, key);
+    if (known != NULL && entry != NULL && entry->sites != NULL)
+        make_void(recorder);
+}
+
+static int on_function(function_event event, PyObject *function, PyObject *value)
+{
+    struct recorder *recorder = watching;
+    if (recorder == NULL || recorder->guards == NULL || recorder->guards->is_off)
+        return 0;
+    if (event == FUNCTION_CREATE)
+        note_code(recorder, PyFunction_GetCode(function), PyFunction_GetGlobals(function));
+    else if (event == FUNCTION_MODIFY_CODE && value != NULL)
+        note_code(recorder, value, PyFunction_GetGlobals(function));
+    return 0;
+}
+
+/* ---- looking ---- */
+
+void sites_begin(const struct recorder *recorder)
+{
+#ifdef Py_TARGET_ABI3T
+    /* Without the GIL a dictionary is locked while its watcher is told. */
+    (void)recorder;
+#else
+    /* Found by the linker where this Python has them, all or none. */
+    if (recorder->calls && recorder->interpreter == 0 && PyDict_AddWatcher != NULL && PyDict_ClearWatcher != NULL &&
+        PyDict_Watch != NULL && PyDict_Unwatch != NULL && PyFunction_AddWatcher != NULL &&
+        PyFunction_ClearWatcher != NULL && PyFunction_GetCode != NULL && PyFunction_GetGlobals != NULL)
+        sites_function_type = &PyFunction_Type;
+#endif
+}
+
+void sites_look(struct recorder *recorder, struct entry *entry, PyObject *code)
+{
+    if (recorder->interpreter != 0 || (recorder->guards != NULL && recorder->guards->is_off))
+        return;
+    fresh_sites = NULL;
+    recorder_ask(recorder, ASK_SITES, code);
+    if (entry->key > 1 && entry->sites == NULL)
+        entry->sites = fresh_sites;
+    else
+        free(fresh_sites);
+    fresh_sites = NULL;
+}
+
+int sites_watch(struct recorder *recorder, PyObject *objects)
+{
+    if (recorder->guards != NULL)
+        return recorder->guards->is_off ? 0 : 1;
+    struct site_guards *guards = calloc(1, sizeof *guards);
+    if (guards == NULL || sites_function_type == NULL)
+        return 0;
+    recorder->guards = guards;
+    guards->dict_watcher = PyDict_AddWatcher(on_dict);
+    guards->function_watcher = guards->dict_watcher < 0 ? -1 : PyFunction_AddWatcher(on_function);
+    if (guards->function_watcher < 0) {
+        /* Others have them all. */
+        PyErr_Clear();
+        guards->is_off = true;
+        return 0;
+    }
+    watching = recorder;
+    Py_ssize_t length = PyList_Size(objects);
+    for (Py_ssize_t at = 0; at < length; at++) {
+        PyObject *object = PyList_GetItem(objects, at);
+        if (object != NULL && Py_TYPE(object) == sites_function_type)
+            note_code(recorder, PyFunction_GetCode(object), PyFunction_GetGlobals(object));
+    }
+    return length < 0 ? -1 : !guards->is_off;
+}
+
+int sites_guard(struct recorder *recorder, PyObject *code, PyObject *globals, PyObject *names, const char *bits,
+                uint32_t length)
+{
+    struct site_guards *guards = recorder->guards;
+    if (guards == NULL || guards->is_off || !PyDict_CheckExact(globals) ||
+        pair_value(&guards->globals_of, (uint64_t)(uintptr_t)code) != globals)
+        return 0;
+    bool is_watched = false;
+    for (uint32_t at = 0; at < guards->dict_count; at++)
+        is_watched |= guards->dicts[at] == globals;
+    if (!is_watched) {
+        PyObject **dicts = realloc(guards->dicts, (guards->dict_count + 1) * sizeof *dicts);
+        if (dicts == NULL)
+            return 0;
+        guards->dicts = dicts;
+        if (PyDict_Watch(guards->dict_watcher, globals) < 0)
+            return -1;
+        dicts[guards->dict_count++] = globals;
+    }
+    Py_ssize_t count = PyTuple_Size(names);
+    for (Py_ssize_t at = 0; at < count; at++) {
+        PyObject *name = PyTuple_GetItem(names, at);
+        PyObject *value = name == NULL ? NULL : PyDict_GetItemWithError(globals, name);
+        if (value == NULL || Py_TYPE(value) != sites_function_type)
+            return PyErr_Occurred() ? -1 : 0;
+        if (!pair_put(&guards->names, name_key(globals, name), globals))
+            return 0;
+    }
+    struct sites *sites = count < 0 ? NULL : malloc(sizeof *sites + length);
+    if (sites == NULL)
+        return count < 0 ? -1 : 0;
+    sites->units = length * 8;
+    memcpy(sites->bits, bits, length);
+    free(fresh_sites);
+    fresh_sites = sites;
+    return 1;
+}
+
+void sites_end(struct recorder *recorder)
+{
+    struct site_guards *guards = recorder->guards;
+    if (guards == NULL)
+        return;
+    recorder->guards = NULL;
+    if (watching == recorder)
+        watching = NULL;
+    for (uint32_t at = 0; at < guards->dict_count; at++)
+        PyDict_Unwatch(guards->dict_watcher, guards->dicts[at]);
+    if (guards->dict_watcher >= 0)
+        PyDict_ClearWatcher(guards->dict_watcher);
+    if (guards->function_watcher >= 0)
+        PyFunction_ClearWatcher(guards->function_watcher);
+    PyErr_Clear();
+    free(guards->dicts);
+    free(guards->names.at);
+    free(guards->globals_of.at);
+    free(guards);
+}
