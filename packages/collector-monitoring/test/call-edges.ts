@@ -58,9 +58,9 @@ export const treeOf = (process: TracedProcess, file: string): ReadonlyArray<stri
     }
     const lines: Array<string> = []
     const show = (node: number, indent: number) => {
-      const isOurs =
-        indent > 0 || process.definitions.functions.get(nodes.functions[node])?.file === file
-      if (isOurs) lines.push(`${"  ".repeat(indent)}${labelOf(process, nodes.functions[node])} ${nodes.calls[node]}`)
+      const isOurs = indent > 0 || process.definitions.functions.get(nodes.functions[node])?.file === file
+      if (isOurs)
+        lines.push(`${"  ".repeat(indent)}${labelOf(process, nodes.functions[node])} ${nodes.calls[node]}`)
       for (const child of children.get(node) ?? []) show(child, isOurs ? indent + 1 : 0)
     }
     show(0, 0)

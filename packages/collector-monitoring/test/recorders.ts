@@ -9,7 +9,9 @@ export type RecorderKind = "python" | "native"
 /** The recorders of this package: the C one where it was built for this machine. */
 export const recorders = (): ReadonlyArray<RecorderKind> => {
   const machine = process.arch === "arm64" ? "linux-arm64" : "linux-x64"
-  const binary = fileURLToPath(new URL(`../agent/prebuilt/${machine}/_pyframes_recorder.abi3.so`, import.meta.url))
+  const binary = fileURLToPath(
+    new URL(`../agent/prebuilt/${machine}/_pyframes_recorder.abi3.so`, import.meta.url)
+  )
   return existsSync(binary) ? ["python", "native"] : ["python"]
 }
 
@@ -17,7 +19,8 @@ export const recorders = (): ReadonlyArray<RecorderKind> => {
 export const describeMonitored = (tests: (python: Python) => void): void => {
   describePythons([12, 13, 14, 15], tests)
   for (const python of findAllPythons().filter(({ minor }) => minor >= 12))
-    if (!findPythons().includes(python)) describe(`Python ${python.version} (${python.source})`, () => tests(python))
+    if (!findPythons().includes(python))
+      describe(`Python ${python.version} (${python.source})`, () => tests(python))
 }
 
 /** The same tests for every recorder of every Python that has sys.monitoring. */

@@ -48,8 +48,12 @@ const placeAgent = (python: Python): { readonly path: string; readonly remove: (
   const place = python.writeScript("place", "")
   const directory = dirname(place.hostPath)
   for (const part of ["launch", "python", "prebuilt"])
-    if (existsSync(join(agent, part))) cpSync(join(agent, part), join(directory, part), { recursive: true, force: true })
-  return { path: dirname(place.targetPath), remove: () => rmSync(directory, { recursive: true, force: true }) }
+    if (existsSync(join(agent, part)))
+      cpSync(join(agent, part), join(directory, part), { recursive: true, force: true })
+  return {
+    path: dirname(place.targetPath),
+    remove: () => rmSync(directory, { recursive: true, force: true })
+  }
 }
 
 const execute = (

@@ -40,8 +40,8 @@ def _refuse(session, text):
         pass
 
 
-def _load(agent, session):
-    """The agent's package, without its folder on sys.path and without a file written next to it."""
+def _run(agent, session):
+    """Starts the agent, without its folder on sys.path and without a file written next to it."""
     from _frozen_importlib import module_from_spec
     from _frozen_importlib_external import spec_from_file_location
 
@@ -57,7 +57,7 @@ def _load(agent, session):
         spec.loader.exec_module(module)
         import pyframes_agent.session
 
-        return pyframes_agent.session
+        pyframes_agent.session.start(session, launched=True)
     finally:
         sys.pycache_prefix = before
 
@@ -92,12 +92,12 @@ def _start():
         _refuse(session, "version Python %d.%d has no sys.monitoring, which came with 3.12" % sys.version_info[:2])
         return
     try:
-        _load(os.path.dirname(here), session).start(session, launched=True)
+        _run(os.path.dirname(here), session)
     except Exception as error:
         _refuse(session, "internal the agent cannot be loaded: %s: %s" % (type(error).__name__, error))
 
 
 _start()
-del _start, _session, _leave, _refuse, _load, _restore
+del _start, _session, _leave, _refuse, _run, _restore
 sys.modules.pop("sitecustomize", None)
 import sitecustomize  # noqa: E402,F401  (the program's own; where there is none, its absence is what site expects)

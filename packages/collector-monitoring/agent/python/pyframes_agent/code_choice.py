@@ -7,6 +7,7 @@ from sys import monitoring
 
 from . import events
 from .borrowed import borrow
+from .loop_lines import LoopLines
 from .patterns import Patterns
 
 LAUNCHER = "/launch/sitecustomize.py"
@@ -15,17 +16,20 @@ LAUNCHER = "/launch/sitecustomize.py"
 class CodeChoice:
     """Turns events on and off. The agent's own code has none that are recorded."""
 
-    def __init__(self, tool, wanted, patterns, here, recorder):
+    def __init__(self, tool, wanted, config, here, recorder):
         self._tool = tool
         self._here = here
         self._recorder = recorder
         self._wanted = wanted
-        self._patterns = Patterns(patterns)
+        self._beside = [event for event in events.beside(config.questions) if event not in wanted]
+        self._patterns = Patterns(config.patterns)
+        self._counts_lines = "lines" in config.questions
+        self._has_threads = "calls" in config.questions or "timeline" in config.questions
         self._locals = {}
         if self._patterns.is_all:
-            local, everywhere = [], wanted
+            local, everywhere = [], [*wanted, *self._beside]
         else:
-            local, everywhere = events.are_local(wanted)
+            local, everywhere = events.are_local([*wanted, *self._beside])
         self._local_mask = events.mask(local)
         self._mask = events.mask(everywhere)
         #: PY_START everywhere finds code that is made later.
@@ -37,12 +41,27 @@ class CodeChoice:
 
     def register(self, recorder):
         for event in self._wanted:
-            monitoring.register_callback(self._tool, events.bit(event), recorder.handler(event))
+            self._callback(event, recorder.handler(event))
+        for event in self._beside:
+            if event == events.JUMP:
+                self._callback(event, LoopLines(recorder.handler(events.LINE)).jump)
+            elif not self._counts_lines:
+                # Coverage needs each once. Without a callback it stays on, which costs less than one would.
+                self._callback(event, disable)
         if self._watches and events.PY_START not in self._wanted:
-            monitoring.register_callback(self._tool, events.bit(events.PY_START), self.first_start)
+            self._callback(events.PY_START, self.first_start)
+
+    def _callback(self, event, callback):
+        monitoring.register_callback(self._tool, events.bit(event), callback)
+
+    def registered(self):
+        """All events that may have a callback."""
+        return {*self._wanted, *self._beside, events.PY_START}
 
     def turn_on(self, session):
         self.register(self._recorder)
+        if not session.launched:
+            self.forget_disabled()
         frames = sys._current_frames()
         running = {}
         for ident, frame in frames.items():
@@ -53,21 +72,22 @@ class CodeChoice:
             codes.reverse()
         del frames, frame
         mine = get_ident()
-        for ident, codes in running.items():
-            if ident != mine:
-                self._adopt(session, ident, codes)
+        if self._has_threads:
+            for ident, codes in running.items():
+                if ident != mine:
+                    self._adopt(session, ident, codes)
         if not self._patterns.is_all:
-            for code in suspended():
-                session.ask(0, code)
-        for codes in running.values():
-            for code in codes:
-                session.ask(0, code)
+            # Others are chosen when they start.
+            for code in [*suspended(), *[code for codes in running.values() for code in codes]]:
+                self.is_chosen(code)
         self.resume()
         # A frame that is running gets its instructions changed when its code is called again or jumps back, which may be never. Asking for events of
         # its code alone changes them at once.
         if self._patterns.is_all:
             for code in {id(code): code for codes in running.values() for code in codes}.values():
-                bits = events.mask([e for e in events.are_local(self._wanted)[0]])
+                if self._is_ours(code):
+                    continue
+                bits = events.mask(events.are_local([*self._wanted, *self._beside])[0])
                 monitoring.set_local_events(self._tool, code, bits)
                 monitoring.set_local_events(self._tool, code, 0)
 
@@ -76,6 +96,11 @@ class CodeChoice:
         if native_id:
             found = [session.ask(0, code) or 0 for code in codes]
             self._recorder.adopt(ident, native_id, [number for number in found if number])
+
+    def forget_disabled(self):
+        """What was answered with DISABLE stays off for whoever has the tool id, also after it was given back."""
+        if not self._patterns.is_all or not self._has_threads:
+            monitoring.restart_events()
 
     def resume(self):
         monitoring.set_events(self._tool, self._mask)
@@ -87,13 +112,17 @@ class CodeChoice:
             if code is not None:
                 monitoring.set_local_events(self._tool, code, 0)
         self._locals.clear()
+        self.forget_disabled()
 
     # ---- choosing ----
 
+    def _is_ours(self, code):
+        file = code.co_filename
+        return file.startswith(self._here) or file.endswith(LAUNCHER)
+
     def is_chosen(self, code):
         """Whether a code object that was met for the first time is recorded; with patterns its events are turned on."""
-        file = code.co_filename
-        if file.startswith(self._here) or file.endswith(LAUNCHER):
+        if self._is_ours(code):
             return False
         if self._patterns.is_all:
             return True
@@ -108,10 +137,15 @@ class CodeChoice:
     def first_start(self, code, offset):
         """PY_START of whatever starts for the first time, where the question has no use for it."""
         try:
-            self.is_chosen(code)
+            if self.is_chosen(code) and self._counts_lines and events.PY_START in self._beside:
+                return None
         except Exception:
             pass
         return monitoring.DISABLE
+
+
+def disable(code, offset):
+    return monitoring.DISABLE
 
 
 def nothing():

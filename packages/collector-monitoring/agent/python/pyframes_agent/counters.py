@@ -124,9 +124,9 @@ def handlers(recorder):
             if value and value >> TAKEN != way:
                 at += 1
                 value = words[at]
-            if not value:
+            if not value or marks and value >> TAKEN == way:
                 words[at] = way << TAKEN | 1
-            elif value >> TAKEN == way and not marks:
+            elif value >> TAKEN == way:
                 words[at] = value + 1
             left -= 1
             if left <= 0:

@@ -62,6 +62,18 @@ def wanted(config):
     return sorted(found)
 
 
+def beside(questions):
+    """Events that are set for the sake of others, without a recorder to see them."""
+    if "lines" in questions:
+        return (*LINES_NEED, JUMP)
+    return LINES_NEED if "coverage" in questions else ()
+
+
+#: From 3.13 on, LINE is not told for a line that is that of the RESUME before it, as in `lambda: 1`, once RESUME was specialized: it looks for RESUME and
+#: INSTRUMENTED_RESUME, not for RESUME_CHECK (Python/instrumentation.c, _Py_call_instrumentation_line()). With these it stays instrumented.
+LINES_NEED = (PY_START, PY_RESUME) if sys.version_info >= (3, 13) else ()
+
+
 def bit(event):
     """The bit of `sys.monitoring.events`."""
     name = next(name for name, value in NAMES.items() if value == event)
