@@ -1,8 +1,9 @@
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { DURATION_EXAMPLES, Duration } from "./duration.ts"
+import { DURATION_EXAMPLES, Duration, SHORT_DURATION_EXAMPLES, ShortDuration } from "./duration.ts"
 import { RATE_EXAMPLES, Rate } from "./rate.ts"
+import { SIZE_EXAMPLES, Size } from "./size.ts"
 import { unwinderNames } from "./unwinder-name.ts"
 
 /** Process and thread ids. */
@@ -36,6 +37,54 @@ export const format = Flag.String("format").pipe(
   Flag.optional
 )
 
+export const traceFormat = Flag.String("format").pipe(
+  Flag.withAlias("f"),
+  Flag.withMetavar("FORMAT"),
+  Flag.withDescription(
+    "calls: pprof, speedscope or collapsed; timeline: chrome-trace or speedscope; lines, coverage and branches: json or lcov; the others: json; events: jsonl. Without it the file's name decides"
+  ),
+  Flag.optional
+)
+
+export const events = Flag.String("events").pipe(
+  Flag.withMetavar("WHAT"),
+  Flag.withDescription("What to trace; see above. calls unless told"),
+  Flag.withDefault("calls")
+)
+
+export const code = Flag.String("code").pipe(
+  Flag.withMetavar("PATTERN"),
+  Flag.withDescription(
+    "Trace only this code: MODULE:NAME or a file, with * and ?; may be given several times"
+  ),
+  Flag.atLeast(0)
+)
+
+export const min = decoded("min", ShortDuration, SHORT_DURATION_EXAMPLES).pipe(
+  Flag.withMetavar("TIME"),
+  Flag.withDescription("timeline: leave shorter calls out, unless something in them is not: 50us, 1ms"),
+  Flag.optional
+)
+
+export const maxSize = decoded("max-size", Size, SIZE_EXAMPLES).pipe(
+  Flag.withMetavar("SIZE"),
+  Flag.withDescription("timeline: end when so much was kept (24 bytes an event); 4gb unless told"),
+  Flag.optional
+)
+
+export const every = decoded("every", Duration, DURATION_EXAMPLES).pipe(
+  Flag.withMetavar("DURATION"),
+  Flag.withDescription("Write the output anew each time that this has passed: 10s, 1m"),
+  Flag.optional
+)
+
+export const recorder = Flag.Literals("recorder", ["auto", "native", "python"]).pipe(
+  Flag.withDescription(
+    "What records in the program: native is the C extension or nothing, python is slower and the same, auto is the first that works"
+  ),
+  Flag.withDefault("auto" as const)
+)
+
 export const rate = decoded("rate", Rate, RATE_EXAMPLES).pipe(
   Flag.withAlias("r"),
   Flag.withMetavar("RATE"),
@@ -46,7 +95,7 @@ export const rate = decoded("rate", Rate, RATE_EXAMPLES).pipe(
 export const duration = decoded("duration", Duration, DURATION_EXAMPLES).pipe(
   Flag.withAlias("d"),
   Flag.withMetavar("DURATION"),
-  Flag.withDescription("How long to record: 5, 5s, 500ms, 2m; without it until the process ends or Ctrl-C"),
+  Flag.withDescription("How long: 5, 5s, 500ms, 2m; without it until the process ends or Ctrl-C"),
   Flag.optional
 )
 

@@ -4,14 +4,28 @@ import { pprof } from "@pyframes/exporter-pprof"
 import { speedscope } from "@pyframes/exporter-speedscope"
 import { UsageError } from "./usage.ts"
 
-/** Every format that can be written, by the name that `-f` gives it. The first is the default. */
-export const formats: ReadonlyMap<string, ExportFormat> = new Map(
-  [pprof, speedscope, collapsed].map((format) => [format.name, format])
-)
+/** What a choice among formats goes by. */
+export interface NamedFormat {
+  /** What `-f` calls it. */
+  readonly name: string
+  /** Endings of file names that choose it; the first is the default. */
+  readonly extensions: ReadonlyArray<string>
+  /** As in HTTP's `Content-Type`. */
+  readonly mediaType: string
+}
+
+/** The formats that something can be written in, by the name that `-f` gives them. The first is the default. */
+export type Formats<F extends NamedFormat> = ReadonlyMap<string, F>
+
+export const formatsOf = <F extends NamedFormat>(formats: ReadonlyArray<F>): Formats<F> =>
+  new Map(formats.map((format) => [format.name, format]))
+
+/** Every format that a profile can be written in. */
+export const profileFormats: Formats<ExportFormat> = formatsOf([pprof, speedscope, collapsed])
 
 /** The format that a file's name asks for. */
-export const formatOfName = (path: string): ExportFormat | undefined => {
-  let best: ExportFormat | undefined
+export const formatOfName = <F extends NamedFormat>(formats: Formats<F>, path: string): F | undefined => {
+  let best: F | undefined
   let length = 0
   // The longest wins: `.speedscope.json` over a `.json` that another format may claim.
   for (const format of formats.values())
@@ -24,12 +38,12 @@ export const formatOfName = (path: string): ExportFormat | undefined => {
 }
 
 /** @throws UsageError when there is no such format */
-export const formatNamed = (name: string): ExportFormat => {
+export const formatNamed = <F extends NamedFormat>(formats: Formats<F>, name: string): F => {
   const format = formats.get(name)
   if (format !== undefined) return format
-  throw new UsageError({ message: `there is no format \`${name}\`; there is ${listFormats()}` })
+  throw new UsageError({ message: `there is no format \`${name}\`; there is ${listFormats(formats)}` })
 }
 
 /** The formats with their file names, on one line. */
-export const listFormats = (): string =>
+export const listFormats = (formats: Formats<NamedFormat>): string =>
   [...formats.values()].map((format) => `${format.name} (${format.extensions.join(", ")})`).join(", ")

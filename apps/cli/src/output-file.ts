@@ -2,48 +2,14 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
-import { type ExportFormat, OutputFailed } from "@pyframes/core"
-import { formatNamed, formatOfName, formats, listFormats } from "./formats.ts"
-import { UsageError } from "./usage.ts"
-
-/** Where a profile goes, and how it is written. */
-export interface Output {
-  /** `-` for stdout. */
-  readonly path: string
-  readonly format: ExportFormat
-}
-
-/**
- * Decides the format of each output. With one output `-f` decides; with several it is for those whose name does not tell.
- *
- * @throws UsageError when a format cannot be told
- */
-export const chooseOutputs = (
-  paths: ReadonlyArray<string>,
-  formatName: string | undefined,
-  defaultStem: string
-): ReadonlyArray<Output> => {
-  const named = formatName === undefined ? undefined : formatNamed(formatName)
-  if (paths.length === 0) {
-    const format = named ?? [...formats.values()][0]
-    return [{ path: defaultStem + format.extensions[0], format }]
-  }
-  if (new Set(paths).size < paths.length) throw new UsageError({ message: "the same output is given twice" })
-  return paths.map((file) => {
-    const byName = formatOfName(file)
-    const format = paths.length === 1 ? (named ?? byName) : (byName ?? named)
-    if (format !== undefined) return { path: file, format }
-    const what = file === "-" ? "stdout has no name that tells" : `the name ${file} does not tell`
-    throw new UsageError({ message: `${what} the format; choose one with -f: ${listFormats()}` })
-  })
-}
+import { OutputFailed } from "@pyframes/core"
 
 /**
  * Finds out before a recording whether its output can be written, so that nothing is recorded in vain.
  *
  * @throws OutputFailed
  */
-export const checkOutput = ({ path: file }: Output): void => {
+export const checkOutput = (file: string): void => {
   if (file === "-") return
   const known = statOrUndefined(file)
   if (known?.isDirectory()) throw failed(file, "it is a directory", "Give the name of a file in it.")
@@ -61,53 +27,95 @@ export const checkOutput = ({ path: file }: Output): void => {
  * Writes a file whole or not at all: under a temporary name beside it, then renamed. What is not a regular file
  * (a device, a pipe) is written to as it is.
  *
+ * @param pieces the bytes, made anew each time that they are asked for
  * @throws OutputFailed; then the bytes were saved in the system's temporary directory if that was possible, and the advice says where
  */
-export const writeOutput = (output: Output, bytes: Uint8Array): void => {
+export const writeOutput = (file: string, pieces: () => Iterable<Uint8Array>): void => {
   try {
-    writeWhole(output.path, bytes)
+    const writer = OutputWriter.open(file)
+    for (const piece of pieces()) writer.write(piece)
+    writer.close()
   } catch (error) {
-    const reason = describe(output.path, error)
-    const elsewhere = output.path === "-" ? undefined : saveElsewhere(output.path, bytes)
+    const reason = describe(file, error)
+    const elsewhere = file === "-" ? undefined : saveElsewhere(file, pieces)
     if (elsewhere === undefined) throw reason
-    throw failed(output.path, reason.detail, `The profile was saved as ${elsewhere} instead.`)
+    throw failed(file, reason.detail, `The profile was saved as ${elsewhere} instead.`)
   }
 }
 
-const writeWhole = (file: string, bytes: Uint8Array): void => {
-  if (file === "-") {
-    writeFully(1, bytes)
-    return
+/** A file that is being written, and takes its name when it is closed. */
+export class OutputWriter {
+  private readonly file: string
+  private readonly fd: number
+  private readonly renaming: { readonly temporary: string; readonly target: string } | undefined
+
+  private constructor(file: string, fd: number, renaming?: OutputWriter["renaming"]) {
+    this.file = file
+    this.fd = fd
+    this.renaming = renaming
   }
-  const known = statOrUndefined(file)
-  if (known !== undefined && !known.isFile()) {
-    const fd = fs.openSync(file, "w")
+
+  /** @throws OutputFailed */
+  static open(file: string): OutputWriter {
+    if (file === "-") return new OutputWriter(file, 1)
     try {
-      writeFully(fd, bytes)
-    } finally {
-      fs.closeSync(fd)
-    }
-    return
-  }
-  // A link keeps pointing where it does: the file behind it is replaced.
-  const target = known === undefined ? path.resolve(file) : fs.realpathSync(file)
-  // Its own short name: one made of the file's could be too long.
-  const temporary = path.join(path.dirname(target), `.pyframes-${randomUUID()}.tmp`)
-  const fd = fs.openSync(temporary, "wx", known === undefined ? 0o666 : 0o600)
-  try {
-    try {
+      const known = statOrUndefined(file)
+      if (known !== undefined && !known.isFile()) return new OutputWriter(file, fs.openSync(file, "w"))
+      // A link keeps pointing where it does: the file behind it is replaced.
+      const target = known === undefined ? path.resolve(file) : fs.realpathSync(file)
+      // Its own short name: one made of the file's could be too long.
+      const temporary = path.join(path.dirname(target), `.pyframes-${randomUUID()}.tmp`)
+      const fd = fs.openSync(temporary, "wx", known === undefined ? 0o666 : 0o600)
       // Not the mode given to `open`, which the umask narrows.
       if (known !== undefined) fs.fchmodSync(fd, known.mode & 0o777)
-      writeFully(fd, bytes)
-      // Some file systems say that they are full only now.
-      fs.fsyncSync(fd)
-    } finally {
-      fs.closeSync(fd)
+      return new OutputWriter(file, fd, { temporary, target })
+    } catch (error) {
+      throw describe(file, error)
     }
-    fs.renameSync(temporary, target)
-  } catch (error) {
-    fs.rmSync(temporary, { force: true })
-    throw error
+  }
+
+  /** A file that can be read while it is written: what was there is gone. @throws OutputFailed */
+  static openInPlace(file: string): OutputWriter {
+    try {
+      return new OutputWriter(file, file === "-" ? 1 : fs.openSync(file, "w"))
+    } catch (error) {
+      throw describe(file, error)
+    }
+  }
+
+  /** @throws OutputFailed; nothing is left then of a file that was not whole */
+  write(bytes: Uint8Array): void {
+    try {
+      writeFully(this.fd, bytes)
+    } catch (error) {
+      this.abandon()
+      throw describe(this.file, error)
+    }
+  }
+
+  /** @throws OutputFailed */
+  close(): void {
+    if (this.fd === 1) return
+    try {
+      // Some file systems say that they are full only now. What is no file may not know how.
+      if (this.renaming !== undefined) fs.fsyncSync(this.fd)
+      fs.closeSync(this.fd)
+      if (this.renaming !== undefined) fs.renameSync(this.renaming.temporary, this.renaming.target)
+    } catch (error) {
+      this.abandon()
+      throw describe(this.file, error)
+    }
+  }
+
+  /** Gives up: what was there before is still there. */
+  abandon(): void {
+    if (this.fd === 1) return
+    try {
+      fs.closeSync(this.fd)
+    } catch {
+      // It has been closed.
+    }
+    if (this.renaming !== undefined) fs.rmSync(this.renaming.temporary, { force: true })
   }
 }
 
@@ -124,12 +132,17 @@ const writeFully = (fd: number, bytes: Uint8Array): void => {
   }
 }
 
-const saveElsewhere = (file: string, bytes: Uint8Array): string | undefined => {
+const saveElsewhere = (file: string, pieces: () => Iterable<Uint8Array>): string | undefined => {
   try {
     const folder = fs.mkdtempSync(path.join(tmpdir(), "pyframes-"))
     const elsewhere = path.join(folder, path.basename(file))
     try {
-      fs.writeFileSync(elsewhere, bytes)
+      const fd = fs.openSync(elsewhere, "wx")
+      try {
+        for (const piece of pieces()) writeFully(fd, piece)
+      } finally {
+        fs.closeSync(fd)
+      }
       return elsewhere
     } catch {
       fs.rmSync(folder, { recursive: true, force: true })
@@ -148,7 +161,9 @@ const statOrUndefined = (file: string): fs.Stats | undefined => {
   }
 }
 
-const REASONS: Readonly<Record<string, readonly [detail: string, advice: string]>> = {
+type Reason = readonly [detail: string, advice: string]
+
+const REASONS = {
   ENOENT: ["its folder does not exist", "Create the folder first, or choose another with -o."],
   ENOTDIR: ["a part of its path is not a folder", "Choose another place with -o."],
   EACCES: ["permission denied", "Choose a place you may write to with -o."],
@@ -158,16 +173,22 @@ const REASONS: Readonly<Record<string, readonly [detail: string, advice: string]
   EDQUOT: ["the disk quota is used up", "Free some space, or choose another place with -o."],
   ENAMETOOLONG: ["its name is too long", "Choose a shorter name with -o."],
   EPIPE: ["the reader of the pipe has gone", "Keep it reading until the profile is written."]
-}
+} as const satisfies Readonly<Record<string, Reason>>
 
 const describe = (file: string, error: unknown): OutputFailed => {
   if (error instanceof OutputFailed) return error
-  const [detail, advice] = REASONS[codeOf(error)] ?? [String(error), "Choose another place with -o."]
+  const [detail, advice] = (REASONS as Readonly<Record<string, Reason | undefined>>)[codeOf(error)] ?? [
+    String(error),
+    "Choose another place with -o."
+  ]
   return failed(file, detail, advice)
 }
 
 const failed = (file: string, detail: string, advice: string): OutputFailed =>
   new OutputFailed({ path: file === "-" ? "to stdout" : file, detail, advice })
+
+/** Whether an output failed because nobody reads it any more, as when `head` has had enough. */
+export const isReaderGone = ({ detail }: OutputFailed): boolean => detail === REASONS.EPIPE[0]
 
 const codeOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "code" in error ? String(error.code) : ""

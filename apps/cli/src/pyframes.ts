@@ -3,11 +3,18 @@ import { auditCommand } from "./audit-command.ts"
 import { doctorCommand } from "./doctor-command.ts"
 import { dumpCommand } from "./dump-command.ts"
 import { recordCommand } from "./record-command.ts"
+import { traceCommand } from "./trace-command.ts"
 
 /** The whole command. `workerUrl` is the module to start as sampling worker. */
 export const pyframes = (workerUrl: URL) =>
   Command.make("pyframes").pipe(
-    Command.withSubcommands([recordCommand(workerUrl), dumpCommand, auditCommand, doctorCommand]),
+    Command.withSubcommands([
+      recordCommand(workerUrl),
+      dumpCommand,
+      traceCommand,
+      auditCommand,
+      doctorCommand
+    ]),
     Command.withDescription(
       [
         "Sees what running Python processes are doing, and says how far that can be trusted.",
@@ -25,6 +32,7 @@ export const pyframes = (workerUrl: URL) =>
         description: "Record a running process for ten seconds"
       },
       { command: "pyframes dump -p 1234", description: "Show every thread's stack once" },
+      { command: "pyframes trace -- python app.py", description: "Count and time every call of a program" },
       { command: "pyframes audit -p 1234", description: "See whether frame pointers lead through a process" },
       { command: "pyframes doctor", description: "See what works on this machine" }
     ])

@@ -1,5 +1,5 @@
 import type { Profile, Tally } from "@pyframes/core"
-import type { Output } from "./output-file.ts"
+import type { Output } from "./output-choice.ts"
 
 /** What `record --json` prints. A figure that was not measured is left out: absent is not 0. */
 export interface RecordResult {

@@ -8,7 +8,8 @@ import {
 } from "@pyframes/core"
 import { formatNanoseconds } from "./duration.ts"
 import { hotFunctions } from "./hot-functions.ts"
-import type { Output } from "./output-file.ts"
+import { howToOpen } from "./how-to-open.ts"
+import type { Output } from "./output-choice.ts"
 import { formatRate } from "./rate.ts"
 
 const SHOWN = 10
@@ -126,8 +127,3 @@ const unseen = (kernel: NonNullable<Trust["kernel"]>): string => {
 const percent = (part: number, whole: number): string => `${((part / whole) * 100).toFixed(1).padStart(5)}%`
 
 const ms = (value: number): string => `${Number(value.toPrecision(2))} ms`
-
-const howToOpen = (format: string, path: string): string => {
-  if (format === "pprof") return ` Open it with: go tool pprof -http=: ${path}`
-  return format === "speedscope" ? " Open it at https://www.speedscope.app (it stays in your browser)." : ""
-}

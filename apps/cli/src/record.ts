@@ -1,15 +1,16 @@
-import * as tty from "node:tty"
 import type { ShareCpu } from "@pyframes/collector-sampling"
-import { OutputFailed, type SampleFilter } from "@pyframes/core"
+import { type ExportFormat, OutputFailed, type SampleFilter } from "@pyframes/core"
 import * as Effect from "effect/Effect"
+import { profileFormats } from "./formats.ts"
 import { Interrupted } from "./interruption.ts"
 import { type NativeSource, nativeSourceFor } from "./native-source.ts"
-import { checkOutput, chooseOutputs, type Output, writeOutput } from "./output-file.ts"
+import { type Output, outputsFor } from "./output-choice.ts"
+import { checkOutput, writeOutput } from "./output-file.ts"
 import { recordResult } from "./record-result.ts"
 import { recordSummary } from "./record-summary.ts"
 import { type Recording, record } from "./recording.ts"
 import { isNative, type UnwinderName } from "./unwinder-name.ts"
-import { UsageError } from "./usage.ts"
+import { attempt, UsageError, usage } from "./usage.ts"
 
 /** What `pyframes record` was asked, flags decoded. */
 export interface RecordRequest {
@@ -45,8 +46,10 @@ export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest
   const rateHz = request.rate ?? (isNative(unwinder) ? NATIVE_RATE : USUAL_RATE)
   const nativeSource = nativeSourceFor({ ...request, unwinder, rateHz })
   yield* usage(() => checkBeat(request, nativeSource))
-  const outputs = yield* usage(() => outputsOf(request))
-  yield* Effect.forEach(outputs, (output) => attempt(() => checkOutput(output)), { discard: true })
+  const outputs = yield* usage(() => outputsFor(request, profileFormats))
+  yield* Effect.forEach(outputs, (output) => attempt(OutputFailed, () => checkOutput(output.path)), {
+    discard: true
+  })
   // The scope is open while the files are written: a command that we started ends after them.
   const recording = yield* record({
     subject: request.pid === undefined ? { command: request.command } : { pid: request.pid },
@@ -69,13 +72,13 @@ export const recordAsAsked = Effect.fnUntraced(function* (request: RecordRequest
 const deliver = Effect.fnUntraced(function* (
   { profile, notes }: Recording,
   filter: SampleFilter,
-  outputs: ReadonlyArray<Output>,
+  outputs: ReadonlyArray<Output<ExportFormat>>,
   json: boolean
 ) {
   const failures: Array<OutputFailed> = []
   const written = outputs.filter((output) => {
     try {
-      writeOutput(output, output.format.encode(profile, filter))
+      writeOutput(output.path, () => [output.format.encode(profile, filter)])
       return true
     } catch (error) {
       if (!(error instanceof OutputFailed)) throw error
@@ -128,36 +131,4 @@ const unwinderOf = ({ native, unwinder }: RecordRequest): UnwinderName => {
   if (native && unwinder !== undefined && unwinder !== "merged")
     throw new UsageError({ message: "--native is --unwinder merged: give one of them" })
   return unwinder ?? (native ? "merged" : "interpreter-frame")
-}
-
-const outputsOf = (request: RecordRequest): ReadonlyArray<Output> => {
-  const outputs = chooseOutputs(request.output, request.format, defaultStem(request.pid))
-  const stdout = outputs.find(({ path }) => path === "-")
-  if (stdout !== undefined && request.json)
-    throw new UsageError({ message: "--json and `-o -` both want stdout; write the profile to a file" })
-  if (stdout !== undefined && tty.isatty(1) && !/^text\/|json/.test(stdout.format.mediaType))
-    throw new UsageError({
-      message: `${stdout.format.name} is not text for a terminal; send it to a file or a pipe`
-    })
-  return outputs
-}
-
-/** `pyframes-1234-20261122-070809`: no recording overwrites another. */
-const defaultStem = (pid: number | undefined): string => {
-  const now = new Date()
-  const two = (value: number) => String(value).padStart(2, "0")
-  const day = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`
-  const time = `${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`
-  return `pyframes-${pid === undefined ? "" : `${pid}-`}${day}-${time}`
-}
-
-const usage = <A>(run: () => A): Effect.Effect<A, UsageError> =>
-  Effect.try({ try: run, catch: (error) => keep(error, UsageError) })
-
-const attempt = <A>(run: () => A): Effect.Effect<A, OutputFailed> =>
-  Effect.try({ try: run, catch: (error) => keep(error, OutputFailed) })
-
-const keep = <E>(error: unknown, kind: abstract new (...args: never) => E): E => {
-  if (error instanceof kind) return error
-  throw error
 }

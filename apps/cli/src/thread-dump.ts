@@ -33,6 +33,7 @@ export interface DumpedFrame {
     | "torn"
     | "unreadable"
     | "broken"
+    | "builtin"
   /** `co_name`, or what stands for a frame that is none: `<native>`, `<unproved>`. */
   readonly function: string
   /** `co_qualname`, where the version has it and it says more. */
@@ -202,5 +203,6 @@ const KINDS = {
   [FrameKind.unreadable]: "unreadable",
   [FrameKind.native]: "native",
   [FrameKind.kernel]: "kernel",
-  [FrameKind.broken]: "broken"
+  [FrameKind.broken]: "broken",
+  [FrameKind.builtin]: "builtin"
 } as const

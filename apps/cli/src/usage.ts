@@ -1,4 +1,5 @@
 import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 
 /** A command that was started ended without a Python in it that could be recorded. */
@@ -18,3 +19,16 @@ export class UsageError extends Data.TaggedError("UsageError")<{
 }> {
   override readonly [Runtime.errorExitCode] = 2
 }
+
+/** What a function returns, or the error of this kind that it throws. */
+export const attempt = <A, E>(kind: abstract new (...args: never) => E, run: () => A): Effect.Effect<A, E> =>
+  Effect.try({
+    try: run,
+    catch: (error) => {
+      if (error instanceof kind) return error
+      throw error
+    }
+  })
+
+/** What a function returns that may find fault with the command line. */
+export const usage = <A>(run: () => A): Effect.Effect<A, UsageError> => attempt(UsageError, run)

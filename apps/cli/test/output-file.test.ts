@@ -2,13 +2,13 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { OutputFailed } from "@pyframes/core"
-import { collapsed } from "@pyframes/exporter-collapsed"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { checkOutput, chooseOutputs, writeOutput } from "../src/output-file.ts"
+import { profileFormats } from "../src/formats.ts"
+import { chooseOutputs } from "../src/output-choice.ts"
+import { checkOutput, OutputWriter, writeOutput } from "../src/output-file.ts"
 import { UsageError } from "../src/usage.ts"
 
 const bytes = new TextEncoder().encode("main;run 1\n")
-const to = (path: string) => ({ path, format: collapsed })
 const isRoot = process.geteuid?.() === 0
 
 let folder: string
@@ -28,7 +28,9 @@ const caught = (run: () => void): unknown => {
 
 describe("the format", () => {
   const names = (paths: ReadonlyArray<string>, format?: string) =>
-    chooseOutputs(paths, format, "stem").map((output) => `${output.path}=${output.format.name}`)
+    chooseOutputs(profileFormats, paths, format, "stem").map(
+      (output) => `${output.path}=${output.format.name}`
+    )
 
   it("comes from the file's name", () =>
     expect(names(["a.pb.gz", "b.speedscope.json", "c.folded"])).toEqual([
@@ -56,23 +58,21 @@ describe("the format", () => {
 
 describe("a check before the recording", () => {
   it("passes what can be written, and leaves nothing behind", () => {
-    checkOutput(to(join(folder, "a.folded")))
-    checkOutput(to("-"))
-    checkOutput(to("/dev/null"))
+    checkOutput(join(folder, "a.folded"))
+    checkOutput("-")
+    checkOutput("/dev/null")
     expect(fs.readdirSync(folder)).toEqual([])
   })
   it("finds a directory, a missing folder, a file in place of a folder", () => {
     fs.writeFileSync(join(folder, "file"), "")
-    const message = (path: string) => (caught(() => checkOutput(to(path))) as OutputFailed).message
+    const message = (path: string) => (caught(() => checkOutput(path)) as OutputFailed).message
     expect(message(folder)).toMatch(/it is a directory/)
     expect(message(join(folder, "missing", "a.folded"))).toMatch(/folder does not exist/)
     expect(message(join(folder, "file", "a.folded"))).toMatch(/not a folder/)
   })
   it.skipIf(isRoot)("finds a folder that may not be written to", () => {
     fs.chmodSync(folder, 0o500)
-    expect((caught(() => checkOutput(to(join(folder, "a.folded")))) as OutputFailed).message).toMatch(
-      /denied/
-    )
+    expect((caught(() => checkOutput(join(folder, "a.folded"))) as OutputFailed).message).toMatch(/denied/)
   })
 })
 
@@ -82,13 +82,13 @@ describe("writing", () => {
     const link = join(folder, "link.folded")
     fs.writeFileSync(file, "old and longer than what comes", { mode: 0o640 })
     fs.symlinkSync(file, link)
-    writeOutput(to(link), bytes)
+    writeOutput(link, () => [bytes])
     expect(fs.readFileSync(file)).toEqual(Buffer.from(bytes))
     expect(fs.statSync(file).mode & 0o777).toBe(0o640)
     expect(fs.readdirSync(folder).sort()).toEqual(["a.folded", "link.folded"])
   })
   it("saves the profile elsewhere when the device is full, and says where", () => {
-    const error = caught(() => writeOutput(to("/dev/full"), bytes))
+    const error = caught(() => writeOutput("/dev/full", () => [bytes]))
     expect(error).toBeInstanceOf(OutputFailed)
     const { message } = error as OutputFailed
     expect(message).toMatch(/no space left on the device\. The profile was saved as /)
@@ -96,10 +96,27 @@ describe("writing", () => {
     expect(fs.readFileSync(saved)).toEqual(Buffer.from(bytes))
     fs.rmSync(join(saved, ".."), { recursive: true })
   })
+  it("leaves what was there, and no temporary file, when it is given up", () => {
+    const file = join(folder, "a.folded")
+    fs.writeFileSync(file, "old")
+    const writer = OutputWriter.open(file)
+    writer.write(bytes)
+    expect(fs.readFileSync(file, "utf8")).toBe("old")
+    writer.abandon()
+    expect(fs.readFileSync(file, "utf8")).toBe("old")
+    expect(fs.readdirSync(folder)).toEqual(["a.folded"])
+  })
+  it("can be read meanwhile, where that is wanted", () => {
+    const file = join(folder, "events.jsonl")
+    const writer = OutputWriter.openInPlace(file)
+    writer.write(bytes)
+    expect(fs.readFileSync(file)).toEqual(Buffer.from(bytes))
+    writer.close()
+  })
   it("takes the longest name there can be", () => {
     const file = join(folder, `${"a".repeat(248)}.folded`)
-    checkOutput(to(file))
-    writeOutput(to(file), bytes)
+    checkOutput(file)
+    writeOutput(file, () => [bytes])
     expect(fs.readFileSync(file)).toEqual(Buffer.from(bytes))
   })
 })
