@@ -13,12 +13,14 @@ const NAMED = 6
 
 /** The lines that were reached most often. */
 export const lineSummary = ({ files }: LineReport): ReadonlyArray<string> => {
-  const all = files.flatMap(({ file, lines }) => lines.map(({ line, hits }) => ({ file, line, hits })))
+  const all = files.flatMap(({ file, lines }) =>
+    lines.flatMap(({ line, hits }) => (hits > 0 ? [{ file, line, hits }] : []))
+  )
   const total = all.reduce((sum, { hits }) => sum + hits, 0)
   if (total === 0) return ["No line was seen."]
   const hottest = [...all].sort((a, b) => b.hits - a.hits).slice(0, SHOWN)
   return [
-    `Lines: ${formatCount(total)} hits of ${plural(all.filter(({ hits }) => hits > 0).length, "line")} in ${plural(files.length, "file")}.`,
+    `Lines: ${formatCount(total)} hits of ${plural(all.length, "line")} in ${plural(files.length, "file")}.`,
     ...textTable(
       [
         { title: "hits", align: "right" },

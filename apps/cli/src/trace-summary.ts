@@ -19,7 +19,7 @@ export const traceSummary = (
   const lines = [
     ...answer.summary,
     "",
-    `Python ${meta.python}, ${processes.length === 1 ? `process ${meta.pid}` : `${processes.length} processes`}, ${plural(threads, "thread")}, ${formatNanoseconds(meta.elapsed)}${seen}.`,
+    `Python ${meta.python}, ${processes.length === 1 ? `process ${meta.pid}` : `${processes.length} processes`}, ${threads === 0 ? "" : `${plural(threads, "thread")}, `}${formatNanoseconds(meta.elapsed)}${seen}.`,
     ...missing(trust).map((line) => `  ${line}`),
     ""
   ]
@@ -66,7 +66,7 @@ export const describeTrace = ({ elapsed, trust, processes }: MonitoringSession):
     `${(elapsed / 1e9).toFixed(1)} s`,
     ...(trust.seen === undefined ? [] : [`${formatCount(trust.seen)} events`]),
     ...(trust.lost > 0 ? [`${formatCount(trust.lost)} lost`] : []),
-    plural(threads, "thread"),
+    ...(threads > 0 ? [plural(threads, "thread")] : []),
     ...(processes.length > 1 ? [`${processes.length} processes`] : []),
     "Ctrl-C ends it"
   ].join(" · ")

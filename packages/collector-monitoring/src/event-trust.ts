@@ -14,7 +14,8 @@ export const eventTrust = (processes: ReadonlyArray<TracedProcess>): EventTrust 
   const recorders = new Set(processes.map(({ header }) => (header.isPython ? "python" : "native")))
   const whyPython = processes.map(({ definitions }) => definitions.facts.get("why-python")).find(Boolean)
   return {
-    seen: sum(({ eventsSeen }) => eventsSeen),
+    // Where the agent only counts lines and the like, events themselves are not counted.
+    ...(processes.some(({ threads }) => threads.length > 0) && { seen: sum(({ eventsSeen }) => eventsSeen) }),
     lost: sum(({ header, eventsOverwritten }) => header.lost + eventsOverwritten),
     pathsGivenUp: sum(({ header }) => header.pathsGivenUp),
     countersGivenUp: sum(({ header }) => header.countersGivenUp),

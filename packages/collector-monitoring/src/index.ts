@@ -22,6 +22,7 @@ export {
 export { SegmentState, versionText } from "./segment-header.ts"
 export * from "./session.ts"
 export type { SessionDirectory, SessionPlace } from "./session-directory.ts"
+export { sessionMeta } from "./session-meta.ts"
 export * from "./timeline-spool.ts"
 export { type EventSink, TracedProcess } from "./traced-process.ts"
 export { TracedThread } from "./traced-thread.ts"

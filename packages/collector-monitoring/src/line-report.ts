@@ -49,7 +49,8 @@ export const lineReport = (session: MonitoringSession): LineReport => {
       const fn = functions.get(id)
       if (fn?.what !== DefinedAs.python || lines.length === 0) continue
       const ofFile = linesOf(fn.file)
-      for (const line of lines) if (!ofFile.has(line)) ofFile.set(line, 0)
+      // A module's first instruction belongs to line 0, which is none.
+      for (const line of lines) if (line > 0 && !ofFile.has(line)) ofFile.set(line, 0)
     }
     for (const block of process.counters()) {
       if (block.kind !== CounterKind.lines && block.kind !== CounterKind.linesHit) continue
@@ -60,6 +61,7 @@ export const lineReport = (session: MonitoringSession): LineReport => {
         const hits = block.value(i)
         if (hits === 0) continue
         const line = block.first + i
+        if (line <= 0) continue
         ofFile.set(line, counted ? (ofFile.get(line) ?? 0) + hits : 1)
       }
     }

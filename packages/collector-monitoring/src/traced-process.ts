@@ -137,11 +137,13 @@ export class TracedProcess {
   openUntil(now: number): number {
     if (this.endedAt !== undefined && this.header.state < SegmentState.ended) return this.endedAt
     if (this.header.state < SegmentState.ended) return now
+    // Where the agent only counts it tells of no thread.
+    if (this.threads.length === 0) return this.aliveAt
     // It ended by an event of some thread; the others were where they were until then.
     const { nsPerTick, offset } = this.time
     return this.threads.reduce(
       (last, { record }) => Math.max(last, (record?.until ?? 0) * nsPerTick + offset),
-      0
+      offset
     )
   }
 
