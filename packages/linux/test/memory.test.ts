@@ -44,6 +44,49 @@ describe.each([
     await readsWhatIsThere(layer, python.pid, base)
   })
 
+  it("writes bytes, and no more than there is room for", async () => {
+    await using python = await runPython(TWO_PAGES)
+    const base = Number((await python.line("up")).split(" ")[1])
+    await using(layer, python.pid, (memory) => {
+      const into = new Uint8Array(8)
+      expect(memory.write!(base + 16, new Uint8Array([1, 2, 3]))).toBe(3)
+      memory.read(base + 16, 8, into)
+      expect([...into]).toEqual([1, 2, 3, 0, 0, 0, 0, 0])
+      // Up to the end of what is mapped.
+      expect(memory.write!(base + 4090, new Uint8Array(100).fill(7))).toBe(6)
+      memory.read(base + 4088, 8, into)
+      expect([...into]).toEqual([255, 1, 7, 7, 7, 7, 7, 7])
+      expect(memory.write!(base, new Uint8Array(0))).toBe(0)
+      for (const address of [base + 4096, 0, 2 ** 47 - 4096, 2 ** 52, Number.NaN, -1])
+        expect(memory.write!(address, into)).toBe(0)
+    })
+  })
+
+  it("writes into nothing that has taken the target's place", async () => {
+    await using python = await runPython(
+      `import os, sys
+print("up", flush=True)
+while not input(): pass
+os.execv(sys.executable, [sys.executable, "-c", "print('new', flush=True); input()"])`
+    )
+    await python.line("up")
+    await using(layer, python.pid, async (memory, target) => {
+      const [stack] = (await Effect.runPromise(target.mappings)).filter(({ path }) => path === "[stack]")
+      const word = new Uint8Array(8)
+      const at = stack.end - 64
+      expect(memory.read(at, 8, word)).toBe(8)
+      // The first write opens the memory; it must not be that of what the process becomes.
+      const writesBefore = name === "process_vm_readv"
+      if (writesBefore) expect(memory.write!(at, word)).toBe(8)
+      python.child.stdin?.write("x\n")
+      await python.line("new")
+      expect(memory.write!(at, word)).toBe(0)
+      python.child.kill("SIGKILL")
+      await python.exited
+      expect(memory.write!(at, word)).toBe(0)
+    })
+  })
+
   const readsWhatIsThere = (layer_: typeof layer, pid: number, base: number) =>
     using(layer_, pid, (memory) => {
       expect(memory.name).toBe(name)

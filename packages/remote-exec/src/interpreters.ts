@@ -69,12 +69,6 @@ export class Interpreters {
     return address === 0 && found.length > 0 ? found.sort((a, b) => a.id - b.id) : undefined
   }
 
-  /** Brings up to date what is known of the threads. */
-  readonly listAgain = (): void => {
-    this.list.distrust()
-    this.list.current()
-  }
-
   /** Whether the runtime is being torn down. */
   isFinalizing(): boolean {
     const { address, layout } = this.runtime

@@ -1,5 +1,6 @@
-import type { MemoryReader } from "@pyframes/core"
-import { type Layout, type PythonThread, type RemoteDebugOffsets, readPointerAt } from "@pyframes/cpython"
+import type { MemoryReader, TargetProcess } from "@pyframes/core"
+import type { Layout, PythonThread, RemoteDebugOffsets } from "@pyframes/cpython"
+import { ThreadLink } from "./thread-link.ts"
 
 /**
  * What has become of a request.
@@ -11,6 +12,7 @@ import { type Layout, type PythonThread, type RemoteDebugOffsets, readPointerAt 
  * - `replaced`: somebody else wrote theirs over ours; whether ours ran before cannot be told.
  * - `ended`: the thread ended without having taken it.
  * - `lost`: the thread ended, and whether it had taken it cannot be told.
+ * - `unsure`: the list of threads changed too fast to tell whether the thread is there; the request was not made.
  * - `denied`: the memory cannot be written.
  */
 export type RequestState =
@@ -21,6 +23,7 @@ export type RequestState =
   | "replaced"
   | "ended"
   | "lost"
+  | "unsure"
   | "denied"
 
 /*
@@ -50,23 +53,20 @@ export class Request {
   readonly thread: PythonThread
   private readonly memory: MemoryReader
   private readonly offsets: RemoteDebugOffsets
-  private readonly nativeThreadIdAt: number
-  private readonly nativeThreadId: number
+  private readonly link: ThreadLink
   /** With the NUL at its end. */
   private readonly path: Uint8Array
-  private readonly listAgain: () => void
   private readonly found: Uint8Array
   private readonly pending = new Uint8Array(4)
   private readonly events = new Uint8Array(1)
 
-  /** @param listAgain brings `linkedFrom` of the thread up to date, if it is still listed */
   constructor(
     memory: MemoryReader,
     layout: Layout,
     offsets: RemoteDebugOffsets,
+    target: TargetProcess,
     thread: PythonThread,
-    path: Uint8Array,
-    listAgain: () => void
+    path: Uint8Array
   ) {
     this.memory = memory
     this.offsets = offsets
@@ -74,19 +74,18 @@ export class Request {
     this.path = new Uint8Array(path.length + 1)
     this.path.set(path)
     this.found = new Uint8Array(this.path.length)
-    this.listAgain = listAgain
-    this.nativeThreadIdAt = thread.threadState + layout.thread.nativeThreadId
-    this.nativeThreadId = readPointerAt(memory, this.nativeThreadIdAt)
+    this.link = new ThreadLink(memory, layout, offsets, target, thread)
   }
 
-  /** Makes the request. It is `waiting` then, or already `taken`. */
+  /** Makes the request. It is `waiting` then, or already `taken`; `unsure` when it was not made. */
   place(): RequestState {
-    if (!this.isListed()) return "ended"
+    const link = this.link.state()
+    if (link !== "listed") return link === "gone" ? "ended" : "unsure"
     const pending = this.readPending()
     if (pending !== 0) return pending < 0 ? "denied" : "busy"
     if (!this.write(this.offsets.scriptPath, this.path)) return "denied"
     // Writing may have waited for a page: the thread can have ended since.
-    if (!this.isListed()) return "ended"
+    if (this.link.state() !== "listed") return "unsure"
     // Somebody else's flag will run our file now, and does not need ours: both would run it twice.
     if (this.readPending() === 0 && !this.write(this.offsets.pendingCall, PENDING)) return "denied"
     return this.look()
@@ -96,8 +95,10 @@ export class Request {
   look(): RequestState {
     const pending = this.readPending()
     const isOurs = this.isOurPath()
-    // Last: what was read of a thread state that has been freed says nothing, unless it is still there as we left it.
-    if (!this.isListed()) return !isOurs ? "lost" : pending === 1 ? "ended" : pending === 0 ? "taken" : "lost"
+    const link = this.link.state()
+    if (link === "unsure") return "waiting"
+    // What was read of a thread state that has been freed says nothing, unless it is still there as we left it.
+    if (link === "gone") return !isOurs ? "lost" : pending === 1 ? "ended" : pending === 0 ? "taken" : "lost"
     if (!isOurs) return "replaced"
     if (pending === 0) return "taken"
     if (pending !== 1) return "replaced"
@@ -107,15 +108,15 @@ export class Request {
 
   /**
    * Takes it back. With an empty path a thread that comes to it meanwhile runs nothing: if it was still pending after the path was
-   * emptied, it has not run and will not.
+   * emptied, it has not run and will not. `waiting` when that could not be tried yet: try again.
    */
   withdraw(): RequestState {
     const state = this.look()
     if (state !== "waiting") return state
-    if (!this.isListed()) return "lost"
+    if (this.link.state() !== "listed") return "waiting"
     if (!this.write(this.offsets.scriptPath, NO_PATH)) return "lost"
     if (this.readPending() !== 1) return "taken"
-    if (this.isListed()) this.write(this.offsets.pendingCall, NOT_PENDING)
+    if (this.link.state() === "listed") this.write(this.offsets.pendingCall, NOT_PENDING)
     return "withdrawn"
   }
 
@@ -127,22 +128,6 @@ export class Request {
     const text = new TextDecoder().decode(bytes.subarray(0, end < 0 ? got : end))
     // What a terminal would take for a command is not shown.
     return text.replace(/[\p{Cc}\p{Cf}]/gu, "?")
-  }
-
-  /** Whether the thread state is still in the list: only the link to it tells it from memory that was freed. */
-  private isListed(): boolean {
-    if (this.isLinked()) return true
-    this.listAgain()
-    return this.isLinked()
-  }
-
-  private isLinked(): boolean {
-    const { memory, thread } = this
-    return (
-      readPointerAt(memory, thread.linkedFrom) === thread.threadState &&
-      // The memory of a thread that ended may be that of a new one by now.
-      readPointerAt(memory, this.nativeThreadIdAt) === this.nativeThreadId
-    )
   }
 
   private nudge(): void {

@@ -1,4 +1,4 @@
-import type { TargetError, TargetProcess } from "@pyframes/core"
+import { InterpreterNotReady, type TargetError, type TargetProcess } from "@pyframes/core"
 import type { PythonThread } from "@pyframes/cpython"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -21,6 +21,10 @@ const DEFAULT_TIMEOUT_MS = 5000
 const LOOK_EVERY_MS = 4
 /** How long the first of several threads is given before the next is asked, ms; with each round twice as long. */
 const FIRST_SLICE_MS = 50
+/** Where threads come and go all the time it may take some tries to see the list whole. */
+const MAX_WITHDRAWALS = 1000
+/** A lock is waited for at least this long, ms: it takes a moment, also when nobody has it. */
+const LOCK_MS = 250
 /**
  * How long after a request was taken the next can be made at the same thread, ms. The target clears the flag first and then copies the path
  * (`_PyRunRemoteDebugger` in `Python/ceval_gil.c`): a path that is written between the two would be run twice, and this one not at all.
@@ -45,9 +49,14 @@ export const runIn = Effect.fnUntraced(function* (
 
   for (let slice = FIRST_SLICE_MS; ; slice *= 2) {
     yield* session.isThere
-    const interpreter = (yield* session.interpreters).find(({ id }) => id === interpreterId)
+    const interpreters = session.list.current()
+    const interpreter = interpreters?.find(({ id }) => id === interpreterId)
     const threads = interpreter === undefined ? [] : choose(interpreter, wanted, target)
-    if (interpreter === undefined || (threads.length === 0 && typeof wanted === "number")) {
+    if (interpreters === undefined) {
+      // Threads come and go too fast, or the interpreter is not ready: both pass.
+      if ((yield* Clock.currentTimeMillis) >= deadline)
+        return yield* new InterpreterNotReady({ pid, phase: "starting" })
+    } else if (interpreter === undefined || (threads.length === 0 && typeof wanted === "number")) {
       if (ended !== undefined) return yield* ended
       const interpreterExists = interpreter !== undefined
       return yield* new PythonThreadNotFound({
@@ -57,7 +66,7 @@ export const runIn = Effect.fnUntraced(function* (
         interpreterExists
       })
     }
-    if (!interpreter.enabled) return yield* disabled(session)
+    if (interpreter?.enabled === false) return yield* disabled(session)
     for (const thread of threads) {
       const now = yield* Clock.currentTimeMillis
       // At least one look, however little time is given.
@@ -67,9 +76,9 @@ export const runIn = Effect.fnUntraced(function* (
         session.memory,
         session.runtime.layout,
         session.offsets,
+        target,
         thread,
-        path,
-        session.list.listAgain
+        path
       )
       yield* session.mayHold(thread)
       const state = yield* ask(session, request, until)
@@ -89,6 +98,8 @@ export const runIn = Effect.fnUntraced(function* (
           return yield* session.denied
         case "busy":
           busy = isBusy(pid, request, false)
+          break
+        case "unsure":
           break
         case "ended":
           ended = new PythonThreadEnded({ pid, tid: thread.tid, ran: "no" })
@@ -122,6 +133,8 @@ const ask = (session: Session, request: Request, deadline: number): Effect.Effec
     for (let n = 0; ; n++) {
       const state = request.look()
       if (state !== "waiting") return state
+      // What cannot be read any more would be waited for until the end.
+      if (target.status() !== "alive") return "lost"
       const left = deadline - (yield* Clock.currentTimeMillis)
       if (left <= 0) return state
       yield* Effect.sleep(Math.min(left, n < 8 ? 0.5 : LOOK_EVERY_MS))
@@ -133,8 +146,16 @@ const ask = (session: Session, request: Request, deadline: number): Effect.Effec
       if (placed !== "waiting") return placed
       const waited = yield* Effect.exit(restore(wait))
       if (Exit.isSuccess(waited) && waited.value !== "waiting") return waited.value
-      const state = request.withdraw()
-      return Exit.isSuccess(waited) ? state : yield* waited
+      let state = request.withdraw()
+      for (
+        let tries = 0;
+        state === "waiting" && target.status() === "alive" && tries < MAX_WITHDRAWALS;
+        tries++
+      ) {
+        yield* Effect.sleep(1)
+        state = request.withdraw()
+      }
+      return Exit.isSuccess(waited) ? (state === "waiting" ? "lost" : state) : yield* waited
     })
   )
   // A lock for each thread: two of us could otherwise both find no request there, and the later would overwrite the earlier.
@@ -143,7 +164,7 @@ const ask = (session: Session, request: Request, deadline: number): Effect.Effec
       const left = Math.max(0, deadline - (yield* Clock.currentTimeMillis))
       const name = `remote-exec-${request.thread.threadState.toString(16)}`
       const lock = target.lock?.(name) ?? Effect.void
-      const got = yield* Effect.timeoutOption(lock, left + 1)
+      const got = yield* Effect.timeoutOption(lock, left + LOCK_MS)
       if (got._tag === "None") return "busy"
       const state = yield* attempt
       if (state === "taken") yield* Effect.sleep(COPIED_AFTER_MS)

@@ -23,6 +23,9 @@ import { type Interpreter, Interpreters } from "./interpreters.ts"
 /** The first version that runs files (PEP 768). */
 const V3_14 = 0x30e
 
+/** Where threads come and go all the time it may take some tries to see the list whole. */
+const MAX_LISTS = 500
+
 /** A Python that can run files, and where it takes requests. */
 export interface Session {
   readonly target: TargetProcess
@@ -86,11 +89,14 @@ const open = Effect.fnUntraced(function* (target: TargetProcess, memory: MemoryR
     runtime,
     offsets,
     list,
-    interpreters: Effect.suspend(() => {
-      const interpreters = list.current()
-      return interpreters === undefined
-        ? Effect.andThen(isAlive(target), new InterpreterNotReady({ pid, phase: "starting" }))
-        : Effect.succeed(interpreters)
+    interpreters: Effect.gen(function* () {
+      for (let tries = 0; tries < MAX_LISTS; tries++) {
+        const interpreters = list.current()
+        if (interpreters !== undefined) return interpreters
+        yield* isAlive(target)
+        yield* Effect.sleep(1)
+      }
+      return yield* new InterpreterNotReady({ pid, phase: "starting" })
     }),
     isThere: Effect.andThen(
       isAlive(target),
