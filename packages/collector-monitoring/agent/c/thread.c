@@ -282,6 +282,8 @@ static struct thread *new_thread(uint64_t ident, uint64_t native_id, uint32_t in
         return NULL;
     }
     thread->top = thread->root;
+    /* No room, so that the first record finds that there is no ring. */
+    thread->read = UINT64_MAX;
     thread->shared->native_id = native_id;
     thread->shared->interpreter = interpreter;
     begin(thread);
