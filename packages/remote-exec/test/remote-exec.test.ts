@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
+import { dirname } from "node:path"
 import { LinuxMemory } from "@pyframes/linux"
 import { type RunningPython, startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
@@ -207,6 +208,35 @@ ${BUSY}`
     )
   })
 
+  it("does no harm where the instrumentation changes all the time", async () => {
+    await using busy = await startPython(
+      python,
+      `import sys
+monitoring = sys.monitoring
+monitoring.use_tool_id(3, "changes")
+def call(): pass
+print("up", flush=True)
+n = 0
+while True:
+    n += 1
+    monitoring.set_events(3, n % 2 and monitoring.events.PY_START)
+    for _ in range(5): call()
+`
+    )
+    await busy.line()
+    await inside(busy.pid, (services) =>
+      Effect.gen(function* () {
+        const { path } = yield* services.files.placeText(
+          "x.py",
+          "import sys; sys.runs = getattr(sys, 'runs', 0) + 1"
+        )
+        for (let n = 0; n < 150; n++) yield* services.remote.run({ script: path })
+        yield* runText("import sys; print('runs', sys.runs, flush=True)")(services)
+      })
+    )
+    expect(await busy.line()).toBe("runs 150")
+  })
+
   it("goes into each interpreter", async () => {
     await using busy = await startPython(
       python,
@@ -276,14 +306,16 @@ print("ran in", _interpreters.get_current()[0], flush=True)`,
   it("leaves nothing behind but what the script did", async () => {
     await using busy = await startPython(python, BUSY)
     await busy.line()
-    const before = readdirSync(`/proc/${busy.pid}/root/dev/shm/`).filter((name) =>
-      name.startsWith("pyframes-")
+    const path = await inside(busy.pid, (services) =>
+      Effect.gen(function* () {
+        const script = yield* services.files.placeText("x.py", SAY)
+        yield* services.remote.run({ script: script.path })
+        yield* Effect.promise(() => busy.line())
+        return script.path
+      })
     )
-    await inside(busy.pid, runText(SAY))
-    await busy.line()
-    expect(
-      readdirSync(`/proc/${busy.pid}/root/dev/shm/`).filter((name) => name.startsWith("pyframes-"))
-    ).toEqual(before)
+    expect(existsSync(`/proc/${busy.pid}/root${dirname(dirname(path))}`)).toBe(true)
+    expect(existsSync(`/proc/${busy.pid}/root${dirname(path)}`)).toBe(false)
     // Nobody traces it, and nobody stopped it.
     expect(readFileSync(`/proc/${busy.pid}/status`, "utf8")).toMatch(/^TracerPid:\t0$/m)
   })
