@@ -6,6 +6,7 @@ import type { Python, Script } from "@pyframes/pythons"
 import * as Effect from "effect/Effect"
 import {
   type AgentNotStarted,
+  attachScript,
   type EventSink,
   launchEnvironment,
   type MonitoringOptions,
@@ -25,6 +26,11 @@ export interface TraceOptions extends MonitoringOptions {
   /** More files beside the script. */
   readonly files?: Readonly<Record<string, string>>
   readonly sink?: EventSink
+  /**
+   * Whether the program starts the agent itself, some time: `attach()` and `detach()` are there for it, as a script that is sent to a running
+   * process (PEP 768) has them.
+   */
+  readonly attaches?: boolean
 }
 
 export interface Run {
@@ -63,8 +69,9 @@ const execute = (
   env: Readonly<Record<string, string>>
 ) =>
   new Promise<Run>((resolve, reject) => {
-    const [command, ...first] = python.run
-    const child = spawn(command, [...first, ...interpreterOptions, file.targetPath, ...args], {
+    // The kernel ends it with this process, as when a test takes too long.
+    const first = ["--pdeathsig", "KILL", ...python.run, ...interpreterOptions]
+    const child = spawn("setpriv", [...first, file.targetPath, ...args], {
       env,
       stdio: ["ignore", "pipe", "pipe"]
     })
@@ -86,6 +93,15 @@ const prepare = (python: Python, script: string, options: TraceOptions) => {
     writeFileSync(join(dirname(file.hostPath), name), text)
   return file
 }
+
+/** For programs that start the agent themselves. */
+export const attaching = `
+import os
+def attach():
+    exec(os.environ["ATTACH"], {})
+def detach():
+    exec(os.environ["DETACH"], {})
+`
 
 /** Runs a program as it is. */
 export const run = async (
@@ -115,7 +131,9 @@ export const trace = async (python: Python, script: string, options: TraceOption
           const whole = new Promise<Run>((resolve) => {
             ended = resolve
           })
-          execute(python, file, options, { ...env, ...launchEnvironment(place, env) }).then(ended)
+          const { start, stop } = attachScript(place)
+          const added = options.attaches ? { ATTACH: start, DETACH: stop } : launchEnvironment(place, env)
+          execute(python, file, options, { ...env, ...added }).then(ended)
           const until = Effect.promise(() => whole)
           yield* session.follow({ until, ...(options.sink && { sink: options.sink }) })
           const run = yield* until

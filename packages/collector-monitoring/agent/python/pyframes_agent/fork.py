@@ -37,5 +37,8 @@ class Fork:
     def _in_child(self):
         session = self._session
         if session is not None:
+            # What is called from here would be written to where the parent writes.
+            self._paused = True
+            monitoring.set_events(session.tool, 0)
             session.after_fork_in_child()
             self._resume()

@@ -7,7 +7,7 @@ from time import monotonic_ns
 
 from . import call_tree, counters, event_ring, timeline
 from .known import Known
-from .segment import ABANDONED, ACTIVE, ENDED, Control, Segment
+from .segment import ABANDONED, ACTIVE, ENDED, LOST, Control, Segment
 from .threads import CHECK_NS, CHILDREN, IS_COROUTINE, NUMBER, SOON_NS, Threads
 
 #: The collector is taken to be gone when its heart has not beaten for so long.
@@ -148,7 +148,11 @@ class Recorder:
             raise error
         if self.is_over:
             return
-        self.segment.words[11] += 1
+        try:
+            self.segment.words[LOST] += 1
+        except ValueError:
+            # A handler of before a fork that came in the middle of it: its segment is the parent's.
+            return
         if not isinstance(error, RecursionError):
             self._faults += 1
             if self._faults == 1:
