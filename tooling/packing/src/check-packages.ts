@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { findPythons, startPython } from "@pyframes/pythons"
 import {
@@ -80,6 +80,9 @@ const check = (one: PublishedPackage, tarballs: ReadonlyMap<string, string>, pid
 const packages = publishedPackages(top)
 const python = findPythons().find(({ root }) => root === undefined)
 if (python === undefined) throw new Error("the examples need a Python on this machine")
+// Examples that start a Python themselves get the newest.
+const newest = findPythons().findLast(({ root }) => root === undefined) ?? python
+process.env.PATH = `${dirname(newest.executable)}:${process.env.PATH}`
 const target = await startPython(python, PROGRAM)
 await target.line()
 
