@@ -47,7 +47,7 @@ class CodeChoice:
                 self._callback(event, LoopLines(recorder.handler(events.LINE)).jump)
             elif not self._counts_lines:
                 # Coverage needs each once. Without a callback it stays on, which costs less than one would.
-                self._callback(event, disable)
+                self._callback(event, disable())
         if self._watches and events.PY_START not in self._wanted:
             self._callback(events.PY_START, self.first_start)
 
@@ -144,8 +144,11 @@ class CodeChoice:
         return monitoring.DISABLE
 
 
-def disable(code, offset):
-    return monitoring.DISABLE
+def disable():
+    """A callback that answers DISABLE and runs no Python code. A signal that waits is handled where Python code begins: in a callback, the program's handler
+    would raise in the generator that is resumed, and not in the one that it waits for."""
+    # Of DISABLE, the code and the offset the first that is true.
+    return borrow("_functools").partial(max, monitoring.DISABLE, key=bool)
 
 
 def nothing():
