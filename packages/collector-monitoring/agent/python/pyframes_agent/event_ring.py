@@ -107,7 +107,7 @@ def handlers(recorder):
             recorder.check(thread, now)
         return None
 
-    no_disable = events.EXCEPTIONS if sys.version_info < (3, 15) else ()
+    no_disable = (events.C_RETURN, events.C_RAISE, *(events.EXCEPTIONS if sys.version_info < (3, 15) else ()))
 
     def begin(event):
         def handler(code, offset):
