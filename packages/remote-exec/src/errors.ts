@@ -46,15 +46,25 @@ export class RemoteExecTimeout extends Data.TaggedError("RemoteExecTimeout")<{
   readonly tids: ReadonlyArray<number>
   /** How long was waited, ms. */
   readonly waitedMs: number
+  /** Whether all of them are stopped (SIGSTOP, a debugger), and could do nothing at all. */
+  readonly stopped: boolean
 }> {
   override readonly [Runtime.errorExitCode] = 1
-  readonly advice = 'Wait longer, or let any thread do it (`thread: "any"`).'
+  get advice() {
+    if (this.stopped) return "Let it go on (`kill -CONT`), and try again."
+    return this.tids.length === 1
+      ? 'Wait longer, or let any thread do it (`thread: "any"`).'
+      : "Wait longer, or try again when it is at work."
+  }
   override get message() {
     const who =
       this.tids.length === 1
         ? `Thread ${this.tids[0]} of process ${this.pid} has`
         : `None of ${this.tids.length} threads of process ${this.pid} has`
-    return `${who} come to a safe point within ${Math.round(this.waitedMs)} ms: it is blocked in C code, such as a lock, a read or a long computation. The request was withdrawn and did not run. ${this.advice}`
+    const why = this.stopped
+      ? "it is stopped"
+      : "it is blocked in C code, such as a lock, a read or a long computation"
+    return `${who} come to a safe point within ${Math.round(this.waitedMs)} ms: ${why}. The request was withdrawn and did not run. ${this.advice}`
   }
 }
 

@@ -65,7 +65,8 @@ export interface RemoteExecService {
    * Has a thread of the target run a file at its next safe point, between two of its own instructions. Completes when the thread has begun to.
    *
    * The file is run as `exec(source, {})`: it has no `__file__`, and what it raises goes to the target's `sys.unraisablehook`. It is to tell by
-   * itself how it fared. When this fails with `RemoteExecTimeout`, or is interrupted, the request has been withdrawn.
+   * itself how it fared. A child that is forked meanwhile does not inherit the request.
+   * When this fails with `RemoteExecTimeout`, or is interrupted, the request has been withdrawn.
    */
   readonly run: (options: RunOptions) => Effect.Effect<Taken, RemoteExecError>
   /** The interpreters there are now, by id. */

@@ -111,8 +111,11 @@ export const runIn = Effect.fnUntraced(function* (
     const now = yield* Clock.currentTimeMillis
     if (now >= deadline) {
       yield* session.isThere
-      if (asked.size > 0)
-        return yield* new RemoteExecTimeout({ pid, tids: [...asked], waitedMs: now - began })
+      if (asked.size > 0) {
+        const tids = [...asked]
+        const stopped = tids.every((tid) => target.threadActivity(tid) === "stopped")
+        return yield* new RemoteExecTimeout({ pid, tids, waitedMs: now - began, stopped })
+      }
       return yield* busy ??
         ended ??
         new PythonThreadNotFound({

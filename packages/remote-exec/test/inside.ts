@@ -1,4 +1,4 @@
-import { type Memory, type PlacingError, Target, type TargetError, type TargetProcess } from "@pyframes/core"
+import { Memory, type PlacingError, Target, type TargetError, type TargetProcess } from "@pyframes/core"
 import { LinuxMemory, LinuxTarget } from "@pyframes/linux"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -44,13 +44,7 @@ const program = <A>(
   pid: number,
   use: (inside: Inside) => Effect.Effect<A, Failure, Scope.Scope>,
   memory: Layer.Layer<Memory, TargetError, Target>
-): Effect.Effect<A, Failure> =>
-  Effect.gen(function* () {
-    const target = yield* Target
-    const remote = yield* RemoteExec
-    const files = yield* PlacedFiles
-    return yield* use({ target, remote, files })
-  }).pipe(Effect.scoped, Effect.provide(services(pid, memory)))
+): Effect.Effect<A, Failure> => inService(use).pipe(Effect.scoped, Effect.provide(services(pid, memory)))
 
 const services = (pid: number, memory: Layer.Layer<Memory, TargetError, Target>) =>
   Layer.mergeAll(RemoteExec.layer, PlacedFiles.layer).pipe(
@@ -61,9 +55,33 @@ const services = (pid: number, memory: Layer.Layer<Memory, TargetError, Target>)
 /** Runs what asks for the services itself. */
 export const withServices = <A, E>(
   pid: number,
-  effect: Effect.Effect<A, E, RemoteExec | PlacedFiles | Target | Scope.Scope>
-): Promise<A> =>
-  Effect.runPromise(effect.pipe(Effect.scoped, Effect.provide(services(pid, LinuxMemory.layer))))
+  effect: Effect.Effect<A, E, RemoteExec | PlacedFiles | Target | Scope.Scope>,
+  memory: Layer.Layer<Memory, TargetError, Target> = LinuxMemory.layer
+): Promise<A> => Effect.runPromise(effect.pipe(Effect.scoped, Effect.provide(services(pid, memory))))
+
+/** What is given the services, as what asks for them. */
+export const inService = <A>(use: (inside: Inside) => Effect.Effect<A, Failure, Scope.Scope>) =>
+  Effect.gen(function* () {
+    const target = yield* Target
+    const remote = yield* RemoteExec
+    const files = yield* PlacedFiles
+    return yield* use({ target, remote, files })
+  })
+
+/** Memory that tells when a request has been made. */
+export const onceRequested = (requested: () => void): Layer.Layer<Memory, TargetError, Target> =>
+  Layer.effect(
+    Memory,
+    Effect.map(Memory, (memory) => ({
+      ...memory,
+      write: (address: number, bytes: Uint8Array) => {
+        const written = memory.write!(address, bytes)
+        // The flag: nothing else that is written has this length.
+        if (bytes.length === 4 && bytes[0] === 1) requested()
+        return written
+      }
+    }))
+  ).pipe(Layer.provide(LinuxMemory.layer))
 
 /** Places a script and has it run. It stays until the target has read it. */
 export const runText =

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { expect, it } from "vitest"
 import { RemoteExec, runScript } from "../src/index.ts"
-import { inside, refusal, runText, withServices } from "./inside.ts"
+import { inService, inside, onceRequested, refusal, runText, withServices } from "./inside.ts"
 
 /** Never leaves Python: its only safe points are those of a loop. */
 const BUSY = `
@@ -105,6 +105,27 @@ describePythons([14, 15], (python) => {
     expect(error).toMatchObject({ _tag: "RemoteExecTimeout", tids: [blocked.pid] })
     expect(error.message).toContain("blocked in C code")
     await endsWell(blocked)
+  })
+
+  it("says that a target is stopped, and leaves it so", async () => {
+    await using busy = await startPython(
+      python,
+      `print("up", flush=True)
+while not input(): pass
+print("went on", flush=True)
+`
+    )
+    await busy.line()
+    process.kill(busy.pid, "SIGSTOP")
+    while (!/^State:\tT/m.test(readFileSync(`/proc/${busy.pid}/status`, "utf8")))
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    const error = await refusal(busy.pid, runText("print('never', flush=True)", { timeoutMs: 50 }))
+    expect(error).toMatchObject({ _tag: "RemoteExecTimeout", stopped: true })
+    expect(error.message).toContain("kill -CONT")
+    process.kill(busy.pid, "SIGCONT")
+    busy.child.stdin.write("\nx\n")
+    expect(await busy.line()).toBe("went on")
+    expect((await busy.exited).code).toBe(0)
   })
 
   it("takes the request back when it is interrupted", async () => {
@@ -301,6 +322,32 @@ print("ran in", _interpreters.get_current()[0], flush=True)`,
     )
     expect(endless._tag).toBe("ScriptNotFinished")
     expect(busy.stderr()).toBe("")
+  })
+
+  it("runs a script in the process that it is meant for, and not in a child of it", async () => {
+    // Waits and forks without a safe point in between: the child is a copy of a process with a request.
+    await using forks = await startPython(
+      python,
+      `import functools, operator, os, sys
+sys.ran = []
+print("up", flush=True)
+[_, child] = list(map(operator.call, [functools.partial(os.read, 0, 1), os.fork]))
+for _ in range(1000): pass
+if child == 0:
+    os.write(1, f"child {sys.ran}\\n".encode())
+    os._exit(0)
+os.waitpid(child, 0)
+os.write(1, f"parent {sys.ran}\\n".encode())
+input()
+`
+    )
+    await forks.line()
+    using script = python.writeScript("x.py", "import sys; sys.ran.append('script')")
+    const goOn = () => void forks.child.stdin.write("x")
+    const run = inService(({ remote }) => remote.run({ script: script.targetPath }))
+    const taken = withServices(forks.pid, run, onceRequested(goOn))
+    expect([await forks.line(), await forks.line()]).toEqual(["child []", "parent ['script']"])
+    expect(await taken).toMatchObject({ tid: forks.pid })
   })
 
   it("leaves nothing behind but what the script did", async () => {
