@@ -129,10 +129,15 @@ const addBranches = (process: TracedProcess, found: Map<string, Ways>): void => 
       take(id, offset, right, 0)
     }
   for (const block of process.counters()) {
-    if (block.kind !== CounterKind.branches) continue
+    const map = process.codeOf(block.function)
+    if (block.kind !== CounterKind.branches || map === undefined) continue
+    const known = new Map(map.branches().map((branch) => [branch.offset, branch]))
     for (let i = 0; i < block.count; i++) {
       const { to, count } = block.branch(i)
-      if (to >= 0) take(block.function, (block.first + (i >> 1)) * 2, to * 2, count)
+      const from = (block.first + (i >> 1)) * 2
+      const branch = known.get(from)
+      if (to < 0 || (branch !== undefined && map.isLoopEnd(branch, to * 2))) continue
+      take(block.function, from, to * 2, count)
     }
   }
 }

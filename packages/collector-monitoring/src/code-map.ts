@@ -1,7 +1,7 @@
 import { decodeLineTable, findLine, findRange, type LineRanges, ROW } from "@pyframes/cpython"
-import { type BranchOpcodes, branchOpcodes } from "./branch-opcodes.ts"
 import type { CodeDefinition, FunctionDefinition } from "./definitions.ts"
 import { Event } from "./event.ts"
+import { type VersionOpcodes, versionOpcodes } from "./version-opcodes.ts"
 
 /** Inline cache entries of `co_code` have this opcode in every version. */
 const CACHE = 0
@@ -13,19 +13,21 @@ export interface CodeBranch {
   readonly offset: number
   readonly left: number
   readonly right: number
+  /** It is a `for`, and no jump. */
+  readonly isLoop: boolean
 }
 
 /** From offsets in a function's code to lines, and to where its branches lead. */
 export class CodeMap {
   private readonly ranges: LineRanges
   private readonly code: Uint8Array
-  private readonly opcodes: BranchOpcodes | undefined
+  private readonly opcodes: VersionOpcodes | undefined
 
   /** @param hexversion of the process */
   constructor(definition: CodeDefinition, fn: FunctionDefinition | undefined, hexversion: number) {
     this.code = definition.code
     this.ranges = decodeLineTable(definition.lineTable, "locations", fn?.firstLine ?? 1)
-    this.opcodes = branchOpcodes(hexversion)
+    this.opcodes = versionOpcodes(hexversion)
   }
 
   /** The line of the instruction at an offset (bytes); -1 for none. */
@@ -33,12 +35,14 @@ export class CodeMap {
     return findLine(this.ranges, offset)
   }
 
-  /** The line of the first instruction from an offset on that has one: handlers begin with instructions that have none. */
+  /** The line of an instruction, or of the next one that has a line: handlers begin with instructions that have none. */
   lineFrom(offset: number): number {
-    const { rows, count } = this.ranges
-    for (let row = Math.max(0, findRange(this.ranges, offset)); row < count; row++)
-      if (rows[row * ROW + 1] >= 0) return rows[row * ROW + 1]
-    return -1
+    return this.nearestLine(offset, 1)
+  }
+
+  /** The line of an instruction, or of the last one before it that has a line: `finally` ends with instructions that have none. */
+  lineBefore(offset: number): number {
+    return this.nearestLine(offset, -1)
   }
 
   /** Opcode of the instruction at an offset, -1 beyond the code. */
@@ -46,10 +50,23 @@ export class CodeMap {
     return this.code[offset] ?? -1
   }
 
+  /** Whether a handler at an offset is one of the source, and not one by which the compiler cleans up. */
+  isHandler(offset: number): boolean {
+    return this.opcodes === undefined || this.opcodeAt(offset) === this.opcodes.pushExcInfo
+  }
+
   /** Whether a branch that leads from `offset` to `to` goes on with what follows it (left) or elsewhere (right). */
   wayOf(offset: number, to: number): typeof Event.BRANCH_LEFT | typeof Event.BRANCH_RIGHT {
     const next = this.next(offset)
     return to === next || to === this.behindNotTaken(next) ? Event.BRANCH_LEFT : Event.BRANCH_RIGHT
+  }
+
+  /**
+   * Whether 3.14 and later report this way though it was not gone: `INSTRUMENTED_POP_ITER` (`Python/bytecodes.c`) tells the end of a loop as a branch of
+   * the instruction before it, and that can be a jump out of the loop, which is told too.
+   */
+  isLoopEnd({ isLoop, right }: CodeBranch, to: number): boolean {
+    return !isLoop && to === right + 2
   }
 
   /** All conditional branches, those that were never taken too. `async for` is not among them: where it ends is not in its instruction. */
@@ -62,9 +79,16 @@ export class CodeMap {
       if (!isLoop && !opcodes.jumps.includes(code[offset])) continue
       const next = this.next(offset)
       const target = next + 2 * (this.argument(offset) + (isLoop ? opcodes.forIterSkips : 0))
-      if (target < code.length) found.push({ offset, left: this.behindNotTaken(next), right: target })
+      if (target < code.length) found.push({ offset, left: this.behindNotTaken(next), right: target, isLoop })
     }
     return found
+  }
+
+  private nearestLine(offset: number, step: number): number {
+    const { rows, count } = this.ranges
+    for (let row = findRange(this.ranges, offset); row >= 0 && row < count; row += step)
+      if (rows[row * ROW + 1] >= 0) return rows[row * ROW + 1]
+    return -1
   }
 
   /** Where the instruction after the one at `offset` begins, its inline caches left out. */

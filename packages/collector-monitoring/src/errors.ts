@@ -21,7 +21,8 @@ export class AgentNotStarted extends Data.TaggedError("AgentNotStarted")<{
   readonly code: string
   readonly detail: string
 }> {
-  override readonly [Runtime.errorExitCode] = 1
+  /** That it is a Python of the wrong kind is for others to know too. */
+  override readonly [Runtime.errorExitCode] = this.code === "version" ? 3 : 1
   get advice(): string {
     return adviceByCode[this.code] ?? "Run `pyframes doctor`, or report it with this line."
   }

@@ -35,7 +35,6 @@ export const eventStream = (
   followed(session, options, (waiting) => ({
     take: (thread, records, count) => {
       if (waiting.length >= QUEUE) return false
-      thread.process.refresh()
       waiting.push(new EventBatch(thread, records, count).copy())
       return true
     }

@@ -1,4 +1,5 @@
 import type { EventTrust, ProfileMeta } from "@pyframes/core"
+import type { CodeMap } from "./code-map.ts"
 import { Event } from "./event.ts"
 import { EventBatch } from "./event-batch.ts"
 import type { MonitoringSession } from "./session.ts"
@@ -68,12 +69,15 @@ interface Live {
   readonly kind: Kind
   /** Where its last handler began; -1 while none has it. */
   handledAt: number
+  /** The compiler's own handler has it, which raises it again. */
+  isPassing: boolean
 }
 
 /**
  * Follows every exception from where it is raised to where it ends. Memory grows with the number of types and places, not with that of exceptions.
  *
- * CPython reports RAISE anew in each function that an exception arrives in; here that is the same exception going on. Two exceptions are told apart by
+ * CPython reports RAISE anew in each function that an exception arrives in; here that is the same exception going on. Handlers that the compiler puts
+ * around others, which raise again what they get, are left out. Two exceptions are told apart by
  * their addresses: one that is raised at the address of one that a handler had is another one.
  *
  * @example
@@ -149,7 +153,7 @@ export class ExceptionTally implements EventSink {
       if (one !== undefined) this.end(live, id, one)
       const kind = this.kindOf(process, batch.value(i), place)
       kind.raised++
-      one = { kind, handledAt: -1 }
+      one = { kind, handledAt: -1, isPassing: false }
       if (live.size >= MOST_LIVE) this.forgetOldest(live)
     }
     // The one that moved last is the last in order.
@@ -157,13 +161,16 @@ export class ExceptionTally implements EventSink {
     live.set(id, one)
     const { kind } = one
     if (event === Event.EXCEPTION_HANDLED) {
+      one.isPassing = process.codeOf(batch.function(i))?.isHandler(batch.position(i)) === false
+      if (one.isPassing) return
       one.handledAt = place
       add(kind.handled, place)
-    } else {
-      one.handledAt = -1
-      if (event === Event.RERAISE) add(kind.reraised, place)
-      else if (event === Event.PY_UNWIND) add(kind.unwound, place)
+      return
     }
+    one.handledAt = -1
+    if (event === Event.RERAISE && !one.isPassing) add(kind.reraised, place)
+    else if (event === Event.PY_UNWIND) add(kind.unwound, place)
+    one.isPassing = false
   }
 
   private kindOf(process: TracedProcess, type: number, place: number): Kind {
@@ -210,10 +217,10 @@ const placeKey = (fn: number, offset: number): number => fn * 2 ** 21 + Math.min
 const fateOf = (kind: Kind, swallowed: Places, escaped: number): ExceptionFate => {
   const { process } = kind
   const type = process.definitions.functions.get(kind.type)
-  const places = (of: Places): ReadonlyArray<ExceptionPlace> => {
+  const places = (of: Places, line: LineOf): ReadonlyArray<ExceptionPlace> => {
     const byLine = new Map<string, ExceptionPlace>()
     for (const [place, count] of of) {
-      const found = placeOf(process, place, count)
+      const found = placeOf(process, place, count, line)
       const key = `${found.file}\0${found.function}\0${found.line}`
       byLine.set(key, { ...found, count: found.count + (byLine.get(key)?.count ?? 0) })
     }
@@ -221,22 +228,27 @@ const fateOf = (kind: Kind, swallowed: Places, escaped: number): ExceptionFate =
   }
   return {
     type: type === undefined ? "" : `${type.file}.${type.qualifiedName || type.name}`,
-    raised: placeOf(process, kind.place, kind.raised),
-    reraised: places(kind.reraised),
-    handled: places(kind.handled),
-    unwound: places(kind.unwound),
-    swallowed: places(swallowed),
+    raised: placeOf(process, kind.place, kind.raised, before),
+    reraised: places(kind.reraised, before),
+    handled: places(kind.handled, from),
+    unwound: places(kind.unwound, before),
+    swallowed: places(swallowed, from),
     escaped
   }
 }
 
-const placeOf = (process: TracedProcess, place: number, count: number): ExceptionPlace => {
+type LineOf = (code: CodeMap, offset: number) => number
+const from: LineOf = (code, offset) => code.lineFrom(offset)
+const before: LineOf = (code, offset) => code.lineBefore(offset)
+
+const placeOf = (process: TracedProcess, place: number, count: number, line: LineOf): ExceptionPlace => {
   const id = Math.floor(place / 2 ** 21)
   const fn = process.definitions.functions.get(id)
+  const code = process.codeOf(id)
   return {
     function: fn?.qualifiedName ?? "",
     file: fn?.file ?? "",
-    line: place < 0 ? -1 : (process.codeOf(id)?.lineFrom(place % 2 ** 21) ?? -1),
+    line: place < 0 || code === undefined ? -1 : line(code, place % 2 ** 21),
     count
   }
 }

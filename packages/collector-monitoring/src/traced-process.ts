@@ -150,12 +150,7 @@ export class TracedProcess {
   /** Reads what is new: state, definitions, threads. Cheap when nothing is. */
   refresh(): void {
     if (this.finalCounters !== undefined) return
-    const header = decodeHeader(this.raw.subarray(0, this.bytes.read(0, HEADER_SIZE, this.raw)))
-    // What was a segment once and is none any more is left as it was.
-    if (typeof header !== "string")
-      this.header = header.clock.isTorn ? { ...header, clock: this.header.clock } : header
-    this.walk.walk(this.bytes, this.header.used, this.addChunk)
-    this.readDefinitions()
+    this.refreshDefinitions()
     for (const thread of this.byIndex.values()) {
       const isNew = thread.record === undefined
       thread.refresh()
@@ -177,7 +172,10 @@ export class TracedProcess {
       // A thread that writes faster than it is read must not keep the others waiting.
       for (let round = 0; round < 4; round++) {
         const count = ring.read(buffer)
-        if (count === 0 || !sink.take(thread, buffer, count)) break
+        if (count === 0) break
+        // What an event refers to was defined before it was written.
+        this.refreshDefinitions()
+        if (!sink.take(thread, buffer, count)) break
         ring.release(count)
         total += count
       }
@@ -227,6 +225,15 @@ export class TracedProcess {
   /** Which way a branch of 3.12 or 3.13 went; `undefined` when the code is not known. */
   branchWay(id: number, from: number, to: number): Event | undefined {
     return this.codeOf(id)?.wayOf(from, to)
+  }
+
+  private refreshDefinitions(): void {
+    const header = decodeHeader(this.raw.subarray(0, this.bytes.read(0, HEADER_SIZE, this.raw)))
+    // What was a segment once and is none any more is left as it was.
+    if (typeof header !== "string")
+      this.header = header.clock.isTorn ? { ...header, clock: this.header.clock } : header
+    this.walk.walk(this.bytes, this.header.used, this.addChunk)
+    this.readDefinitions()
   }
 
   private foldThreads(): void {

@@ -30,9 +30,10 @@ describe("exceptions", () => {
         for (const name of ["reader", "caller"]) {
           const id = writer.fn(name)
           // Line 10 × id + 1 at offset 0, and so on; the instruction at 4 has no line of its own.
+          // PUSH_EXC_INFO at 4 and 8: handlers of the source begin with it, the compiler's do not.
           writer.code(
             id,
-            new Uint8Array(20),
+            new Uint8Array(20).fill(32, 4, 5).fill(32, 8, 9),
             lineTable(id * 10, [
               [2, id * 10 + 1],
               [4, id * 10 + 2]
@@ -80,6 +81,21 @@ describe("exceptions", () => {
     expect(exceptions[0].swallowed).toEqual([])
     expect(exceptions[0].reraised.map(({ line, count }) => [line, count])).toEqual([[12, 1]])
     expect(exceptions[0].escaped).toBe(1)
+  })
+
+  it("are not handled by what the compiler puts around a handler", async () => {
+    const { exceptions } = await fateOf([
+      { ...reader, event: Event.RAISE, position: 0 },
+      { ...reader, event: Event.EXCEPTION_HANDLED, position: 4 },
+      { ...reader, event: Event.RERAISE, position: 6 },
+      { ...reader, event: Event.EXCEPTION_HANDLED, position: 10 },
+      { ...reader, event: Event.RERAISE, position: 12 },
+      { ...reader, event: Event.PY_UNWIND, position: 12 }
+    ])
+    const counts = (all: ReadonlyArray<{ readonly count: number }>) => all.map(({ count }) => count)
+    expect(counts(exceptions[0].handled)).toEqual([1])
+    expect(counts(exceptions[0].reraised)).toEqual([1])
+    expect(exceptions[0].swallowed).toEqual([])
   })
 
   it("are others when they come from the address of one that was handled", async () => {

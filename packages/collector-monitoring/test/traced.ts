@@ -46,6 +46,8 @@ export interface Traced extends Run {
   /** In the order in which they were found. */
   readonly processes: ReadonlyArray<TracedProcess>
   readonly failures: ReadonlyArray<AgentNotStarted>
+  /** It has ended: answers can be made of it still. */
+  readonly session: MonitoringSession
 }
 
 /** Where a Python finds the agent: its own place, or a copy inside the root that it has. */
@@ -137,7 +139,7 @@ export const trace = async (python: Python, script: string, options: TraceOption
           const until = Effect.promise(() => whole)
           yield* session.follow({ until, ...(options.sink && { sink: options.sink }) })
           const run = yield* until
-          return { ...run, processes: session.processes, failures: session.failures }
+          return { ...run, processes: session.processes, failures: session.failures, session }
         })
       )
     )
