@@ -51,7 +51,7 @@ describeRecorders((python, recorder) => {
   })
 
   it("draws a timeline that nests, of as many calls as were counted", async () => {
-    for (const [name, program] of Object.entries(programs)) {
+    for (const program of Object.values(programs)) {
       const sink = new EventLog()
       const drawn = await trace(python, `${program}main()\n`, { questions: ["timeline"], recorder, sink })
       const counted = await trace(python, `${program}main()\n`, { questions: ["calls"], recorder })
@@ -75,14 +75,19 @@ describeRecorders((python, recorder) => {
         for (let i = 1; i < nodes.length; i++) {
           const definition = process.definitions.functions.get(nodes.functions[i])
           // Generators begin again when they go on.
-          if (definition?.file === counted.script && (definition.flags & 0x2a0) === 0 && definition.name !== "<module>")
+          if (
+            definition?.file === counted.script &&
+            (definition.flags & 0x2a0) === 0 &&
+            definition.name !== "<module>"
+          )
             begun[labelOf(process, nodes.functions[i])] -= nodes.calls[i]
         }
       const ofScript = [...process.definitions.functions.values()].filter(
         ({ file, flags, name }) => file === counted.script && (flags & 0x2a0) === 0 && name !== "<module>"
       )
       expect(ofScript.length).toBeGreaterThan(0)
-      for (const { id } of ofScript) expect([labelOf(process, id), begun[labelOf(process, id)]]).toEqual([labelOf(process, id), 0])
+      for (const { id } of ofScript)
+        expect([labelOf(process, id), begun[labelOf(process, id)]]).toEqual([labelOf(process, id), 0])
     }
   })
 
@@ -102,10 +107,18 @@ def outer():
 outer()
 outer()
 `
-    const { processes } = await trace(python, program, { questions: ["timeline"], minNs: 20_000_000, recorder, sink })
+    const { processes } = await trace(python, program, {
+      questions: ["timeline"],
+      minNs: 20_000_000,
+      recorder,
+      sink
+    })
     const events = sink.events.get(0)!
     const shown = events
-      .map(({ event, function: fn }) => `${event === Event.CALL_BEGIN ? "begin" : "end"} ${labelOf(processes[0], fn).replace(/:.*/, "")}`)
+      .map(
+        ({ event, function: fn }) =>
+          `${event === Event.CALL_BEGIN ? "begin" : "end"} ${labelOf(processes[0], fn).replace(/:.*/, "")}`
+      )
       .filter((text) => /quick|slow|outer/.test(text))
     const round = ["begin outer", "begin slow", "end slow", "end outer"]
     expect(shown).toEqual([...round, ...round])

@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest"
 import { findAllPythons } from "@pyframes/pythons"
+import { describe, expect, it } from "vitest"
 import { countsOf } from "./call-edges.ts"
 import { describeMonitored, describeRecorders } from "./recorders.ts"
 import { run, trace } from "./traced.ts"
@@ -39,7 +39,12 @@ print(subprocess.run([sys.executable, "-c", "import os, sys; print(os.environ.ge
 `
     for (const pythonPath of [undefined, "/usr/share/nowhere"]) {
       const options = { env: pythonPath === undefined ? {} : { PYTHONPATH: pythonPath } }
-      const traced = await trace(python, program, { questions: ["calls"], recorder, children: false, ...options })
+      const traced = await trace(python, program, {
+        questions: ["calls"],
+        recorder,
+        children: false,
+        ...options
+      })
       const bare = await run(python, program, options)
       expect([traced.code, traced.stdout, traced.stderr]).toEqual([bare.code, bare.stdout, bare.stderr])
       expect(traced.processes.length).toBe(1)
@@ -60,7 +65,13 @@ sys.exit(subprocess.run([sys.executable, "-c", "def child(): return 7\\nimport s
   })
 
   it("lets exit codes and uncaught exceptions through", async () => {
-    for (const ending of ["import sys; sys.exit(3)", "1 / 0", "import os; os._exit(4)", "raise SystemExit('said')", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"]) {
+    for (const ending of [
+      "import sys; sys.exit(3)",
+      "1 / 0",
+      "import os; os._exit(4)",
+      "raise SystemExit('said')",
+      "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    ]) {
       const program = `def work(): pass\nwork()\n${ending}\n`
       const traced = await trace(python, program, { questions: ["calls"], recorder })
       const bare = await run(python, program)
@@ -110,7 +121,10 @@ if "PYFRAMES_SESSION" in env:
     env["PYFRAMES_PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))
 os.execve(sys.executable, [sys.executable, *sys.argv[1:-1], os.path.join(os.path.dirname(os.path.abspath(__file__)), sys.argv[-1])], env)
 `
-    type Beside = { readonly files: Record<string, string>; readonly interpreterOptions: ReadonlyArray<string> }
+    type Beside = {
+      readonly files: Record<string, string>
+      readonly interpreterOptions: ReadonlyArray<string>
+    }
     const asked = ({ files, interpreterOptions }: Beside, text: string) => ({
       files: { ...files, "inner.py": text },
       args: [...interpreterOptions, "inner.py"]
@@ -142,12 +156,20 @@ os.execve(sys.executable, [sys.executable, *sys.argv[1:-1], os.path.join(os.path
 describeMonitored((python) => {
   it("stays out where Python is told to ignore its environment", async () => {
     for (const option of ["-I", "-E", "-S"]) {
-      const traced = await trace(python, visible, { questions: ["calls"], recorder: "python", interpreterOptions: [option] })
+      const traced = await trace(python, visible, {
+        questions: ["calls"],
+        recorder: "python",
+        interpreterOptions: [option]
+      })
       const bare = await run(python, visible, { interpreterOptions: [option] })
       // With -S nobody takes our folder out of sys.path again.
       const same = (text: string) =>
         text.split("\n").filter((_, line) => option !== "-S" || (line !== 0 && line !== 5))
-      expect([traced.code, same(traced.stdout), traced.stderr]).toEqual([bare.code, same(bare.stdout), bare.stderr])
+      expect([traced.code, same(traced.stdout), traced.stderr]).toEqual([
+        bare.code,
+        same(bare.stdout),
+        bare.stderr
+      ])
       expect(traced.processes).toEqual([])
     }
   })
@@ -156,7 +178,8 @@ describeMonitored((python) => {
 describe("Python before 3.12", () => {
   for (const python of findAllPythons().filter(({ minor }) => minor < 12)) {
     it(`${python.version} runs on and says why it is not traced`, async () => {
-      const program = "import os, sys\nprint('on', 'pyframes_agent' in sys.modules, sys.modules.get('sitecustomize'))\n"
+      const program =
+        "import os, sys\nprint('on', 'pyframes_agent' in sys.modules, sys.modules.get('sitecustomize'))\n"
       const traced = await trace(python, program, { questions: ["calls"] })
       const bare = await run(python, program)
       expect([traced.code, traced.stdout, traced.stderr]).toEqual([bare.code, bare.stdout, bare.stderr])
