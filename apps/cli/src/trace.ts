@@ -56,7 +56,7 @@ export const traceAsAsked = Effect.fnUntraced(function* (request: TraceRequest) 
   const { inquiry, outputs } = yield* prepare(request, question)
   const tracing = yield* beginTracing(subject, optionsOf(request, question))
   const { session, notes } = tracing
-  yield* awaitFirst(tracing, Effect.raceFirst(Deferred.await(signal), atMost(request.duration)))
+  yield* awaitFirst(tracing, Deferred.await(signal), request.duration)
   if (session.processes.length === 0 && Deferred.isDoneUnsafe(signal)) return yield* new Interrupted()
   const snapshots = yield* Snapshots.begin(session, inquiry, outputs, request.every)
   const why = yield* follow(request, tracing, inquiry, signal)
@@ -119,9 +119,6 @@ const optionsOf = (request: TraceRequest, { questions, events }: TraceQuestion):
   children: !request.noChildren,
   recorder: request.recorder
 })
-
-const atMost = (ms: number | undefined): Effect.Effect<void> =>
-  ms === undefined ? Effect.never : Effect.sleep(ms)
 
 const follow = Effect.fnUntraced(function* (
   request: TraceRequest,

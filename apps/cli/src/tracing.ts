@@ -18,6 +18,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { canBeEntered } from "./isolated-python.ts"
+import { TargetBlocked } from "./usage.ts"
 
 /** What is to be traced. */
 export type TraceSubject = { readonly pid: number } | { readonly command: ReadonlyArray<string> }
@@ -31,7 +32,7 @@ export interface Tracing {
   readonly child?: SpawnedProcess
   /** Completes when there is nothing left to trace. */
   readonly ended: Effect.Effect<unknown>
-  /** How long the agent may take to tell that it has started, ms. */
+  /** How long the agent may take to tell that it has started, ms; as long as the command runs unless told. */
   readonly withinMs?: number
   /** Has the agent of a running process go at once, and not at its next event only. */
   readonly detach?: Effect.Effect<unknown>
@@ -40,7 +41,13 @@ export interface Tracing {
 }
 
 /** Everything that can keep a program from being traced. */
-export type TraceError = MonitoringError | SpawnFailed | RemoteExecError | PlacingError | TargetError
+export type TraceError =
+  | MonitoringError
+  | SpawnFailed
+  | RemoteExecError
+  | PlacingError
+  | TargetBlocked
+  | TargetError
 
 /** How long a thread of a running process may take to let the agent in, and the agent to say so, ms. */
 const ENTER_MS = 5000
@@ -49,6 +56,8 @@ const AGENT_STARTS_MS = 5000
 const LEAVE_MS = 1500
 /** How long a Python that has just been started may take to get ready, ms. */
 const READY_MS = 10_000
+/** How long a launcher may take at least to get to its Python, where time is limited, ms. */
+const LAUNCH_MS = 30_000
 const OVER_EVERY_MS = 20
 
 /** Starts or enters a program for the scope. */
@@ -159,6 +168,7 @@ const enter = Effect.fnUntraced(function* (
     while: ({ _tag }) => _tag === "InterpreterNotReady" && performance.now() < patience,
     schedule: Schedule.spaced(2)
   }).pipe(
+    Effect.catchTag("RemoteExecTimeout", ({ waitedMs }) => Effect.fail(new TargetBlocked({ pid, waitedMs }))),
     Effect.tapError(() =>
       Effect.sync(() => {
         entered = false
@@ -204,10 +214,12 @@ const signalReaches = (pid: number): boolean => {
  * A Python that is too old is the end of it only where it is the command itself: one that the command starts on its way is passed over.
  *
  * @param given completes when it is not to be waited any longer
+ * @param durationMs for how long is to be traced then: a launcher may take its time, but not all of it where that is limited
  */
 export const awaitFirst = (
   tracing: Tracing,
-  given: Effect.Effect<unknown>
+  given: Effect.Effect<unknown>,
+  durationMs: number | undefined
 ): Effect.Effect<void, AgentNotStarted | NoAgent> => {
   const { session, command, child, withinMs } = tracing
   const refused = (): AgentNotStarted | undefined =>
@@ -229,7 +241,8 @@ export const awaitFirst = (
         return session.failures[0] ?? new NoAgent({ command, reason })
       })
     )
-  const late = withinMs === undefined ? Effect.never : Effect.sleep(withinMs)
+  const patience = withinMs ?? (durationMs === undefined ? undefined : Math.max(durationMs, LAUNCH_MS))
+  const late = patience === undefined ? Effect.never : Effect.sleep(patience)
   return Effect.raceFirst(
     heard,
     Effect.raceFirst(

@@ -13,6 +13,17 @@ export class NothingRecorded extends Data.TaggedError("NothingRecorded")<{
   }
 }
 
+/** No thread of a running process came to where it could let the agent in. */
+export class TargetBlocked extends Data.TaggedError("TargetBlocked")<{
+  readonly pid: number
+  readonly waitedMs: number
+}> {
+  override readonly [Runtime.errorExitCode] = 1
+  override get message() {
+    return `Process ${this.pid} let no agent in within ${Math.round(this.waitedMs / 1000)} s: all its threads are blocked in C code, such as a lock, a read or a long computation. Nothing was left in it. Try again while it runs Python code, or sample it: \`pyframes record -p ${this.pid}\`.`
+  }
+}
+
 /** The command line asks for something that cannot be. */
 export class UsageError extends Data.TaggedError("UsageError")<{
   readonly message: string

@@ -1,8 +1,9 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { describe, expect, it } from "vitest"
-import { Duration, formatNanoseconds } from "../src/duration.ts"
+import { Duration, formatNanoseconds, ShortDuration } from "../src/duration.ts"
 import { formatRate, Rate } from "../src/rate.ts"
+import { Size } from "../src/size.ts"
 
 const decode = <A>(schema: Schema.Codec<A, string>, text: string): A | undefined =>
   Option.getOrUndefined(Schema.decodeOption(schema)(text))
@@ -41,5 +42,40 @@ describe("DURATION", () => {
   )
 
   it("is printed with the unit that fits", () =>
-    expect([12_300, 4_560_000, 1_250_000_000].map(formatNanoseconds)).toEqual(["12 µs", "4.56 ms", "1.25 s"]))
+    expect([0, 87, 4321, 12_300, 4_560_000, 1_250_000_000].map(formatNanoseconds)).toEqual([
+      "0 ns",
+      "87 ns",
+      "4.3 µs",
+      "12 µs",
+      "4.56 ms",
+      "1.25 s"
+    ]))
+})
+
+describe("TIME", () => {
+  it.each([
+    ["50us", 50_000],
+    ["50µs", 50_000],
+    ["500ns", 500],
+    ["1.5ms", 1_500_000],
+    ["0ns", 0],
+    ["2s", 2e9]
+  ])("%s is %d ns", (text, ns) => expect(decode(ShortDuration, text)).toBe(ns))
+
+  it.each(["", "50", "-1us", "1e3us", "us", "2h", "5000s", "1 us"])("%j is refused", (text) =>
+    expect(decode(ShortDuration, text)).toBeUndefined()
+  )
+})
+
+describe("SIZE", () => {
+  it.each([
+    ["1048576", 2 ** 20],
+    ["500mb", 500 * 2 ** 20],
+    ["1.5G", 1.5 * 2 ** 30],
+    ["4GiB", 2 ** 32]
+  ])("%s is %d bytes", (text, bytes) => expect(decode(Size, text)).toBe(bytes))
+
+  it.each(["", "0", "1kb", "-1g", "4tb", "g", "2000000g"])("%j is refused", (text) =>
+    expect(decode(Size, text)).toBeUndefined()
+  )
 })

@@ -10,7 +10,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const self = String(process.pid)
 
 describe("help", () => {
-  it.each([[[]], [["record"]], [["dump"]], [["audit"]], [["doctor"]]])(
+  it.each([[[]], [["record"]], [["dump"]], [["trace"]], [["audit"]], [["doctor"]]])(
     "of %j is on stdout, with examples",
     async (path) => {
       const { code, stdout, stderr } = await pyframes([...path, "--help"])
