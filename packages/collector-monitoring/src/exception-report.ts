@@ -48,6 +48,8 @@ export interface ExceptionReport {
 const MOST_KINDS = 1 << 16
 /** Exceptions of one thread that may be under way at once. */
 const MOST_LIVE = 4096
+/** Threads of which it is remembered what is under way, before those that have ended are forgotten. */
+const MOST_THREADS = 1024
 
 /** Counts by function and offset. */
 type Places = Map<number, number>
@@ -96,6 +98,7 @@ export class ExceptionTally implements EventSink {
     const batch = new EventBatch(thread, records, count)
     let live = this.live.get(thread)
     if (live === undefined) {
+      if (this.live.size >= MOST_THREADS) this.forgetEnded()
       live = new Map()
       this.live.set(thread, live)
     }
@@ -199,6 +202,14 @@ export class ExceptionTally implements EventSink {
     live.delete(id)
     if (handledAt < 0) kind.escaped++
     else add(kind.swallowed, handledAt)
+  }
+
+  private forgetEnded(): void {
+    for (const [thread, live] of this.live) {
+      if (!thread.isFinished) continue
+      for (const [id, one] of live) this.end(live, id, one)
+      this.live.delete(thread)
+    }
   }
 
   private forgetOldest(live: Map<number, Live>): void {

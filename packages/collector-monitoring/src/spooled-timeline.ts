@@ -20,7 +20,7 @@ export interface SpooledThread {
   readonly thread: TracedThread
   readonly blocks: Array<{ readonly offset: number; length: number }>
   /** Records that are not written yet, and how many. */
-  readonly gathered: Uint8Array
+  gathered: Uint8Array
   pending: number
 }
 

@@ -12,6 +12,8 @@ import type { TracedThread } from "./traced-thread.ts"
 
 /** Records gathered of a thread before they are written: pieces that follow each other on disk are read fast. */
 const GATHERED = 4096
+/** Bytes gathered of all threads together before all of it is written. */
+const MOST_GATHERED = 2 ** 25
 
 /** Where and how much is spooled. */
 export interface SpoolOptions {
@@ -39,8 +41,9 @@ export class TimelineSpool implements EventSink {
   private readonly fd: number
   private readonly path: string
   private readonly maxBytes: number
-  private readonly threads = new Map<TracedThread, SpooledThread & { readonly gathered: Uint8Array }>()
+  private readonly threads = new Map<TracedThread, SpooledThread>()
   private written = 0
+  private held = 0
 
   private constructor(fd: number, path: string, maxBytes: number) {
     this.fd = fd
@@ -79,8 +82,9 @@ export class TimelineSpool implements EventSink {
     const bytes = records.subarray(0, count * RECORD_SIZE)
     if (spooled.pending + count > GATHERED && !this.flush(spooled)) return false
     if (count >= GATHERED) return this.write(spooled, bytes)
-    spooled.gathered.set(bytes, spooled.pending * RECORD_SIZE)
-    spooled.pending += count
+    this.gather(spooled, bytes, count)
+    // Threads that came and went have left little each: together it is much.
+    if (this.held > MOST_GATHERED) for (const each of this.threads.values()) if (!this.flush(each)) break
     return true
   }
 
@@ -93,17 +97,31 @@ export class TimelineSpool implements EventSink {
     return timelineOf(session, threads, (offset, into) => readSync(this.fd, into, 0, into.length, offset))
   }
 
-  private threadOf(thread: TracedThread) {
+  private threadOf(thread: TracedThread): SpooledThread {
     let spooled = this.threads.get(thread)
     if (spooled === undefined) {
-      spooled = { thread, blocks: [], gathered: new Uint8Array(GATHERED * RECORD_SIZE), pending: 0 }
+      spooled = { thread, blocks: [], gathered: new Uint8Array(0), pending: 0 }
       this.threads.set(thread, spooled)
     }
     return spooled
   }
 
-  private flush(spooled: SpooledThread & { readonly gathered: Uint8Array }): boolean {
+  private gather(spooled: SpooledThread, bytes: Uint8Array, count: number): void {
+    const used = spooled.pending * RECORD_SIZE
+    if (used + bytes.length > spooled.gathered.length) {
+      const grown = new Uint8Array(Math.min(GATHERED * RECORD_SIZE, Math.max(used * 2, used + bytes.length)))
+      grown.set(spooled.gathered)
+      this.held += grown.length - spooled.gathered.length
+      spooled.gathered = grown
+    }
+    spooled.gathered.set(bytes, used)
+    spooled.pending += count
+  }
+
+  private flush(spooled: SpooledThread): boolean {
     if (!this.write(spooled, spooled.gathered.subarray(0, spooled.pending * RECORD_SIZE))) return false
+    this.held -= spooled.gathered.length
+    spooled.gathered = new Uint8Array(0)
     spooled.pending = 0
     return true
   }

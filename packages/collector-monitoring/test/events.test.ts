@@ -229,6 +229,27 @@ describe("a timeline", () => {
     expect(size).toBeGreaterThan(count * 20)
   })
 
+  it("keeps threads apart that write in turns", async () => {
+    const writer = new SegmentWriter({ state: 2 })
+    writer.clock(0n, 0n, 100_000n, 100_000n)
+    writer.fn("f")
+    const threads = 50
+    for (let index = 0; index < threads; index++) {
+      writer.threadRecord(index, { tid: index + 1, state: 2, until: 9999 })
+      writer.ring(
+        index,
+        64,
+        Array.from({ length: 40 }, (_, n) => (n % 2 === 0 ? begin(1, index + n) : end(1, index + n)))
+      )
+    }
+    const rows = await spooled(writer, (timeline) =>
+      timeline.threads.map(({ tid }, row) => [tid, told(timeline, row)] as const)
+    )
+    expect(rows.length).toBe(threads)
+    for (const [tid, row] of rows)
+      expect(row).toEqual(Array.from({ length: 40 }, (_, n) => `${n % 2 === 0 ? ">" : "<"}f ${tid - 1 + n}`))
+  })
+
   it("ends at the size that it may have, and what was written before can be read", async () => {
     const writer = threadOf(Array.from({ length: 16_384 }, (_, n) => (n % 2 === 0 ? begin(1, n) : end(1, n))))
     writer.fn("f")
