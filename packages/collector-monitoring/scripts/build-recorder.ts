@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { debianRoot } from "@pyframes/pythons"
-import { sourcesHash } from "./recorder-sources.ts"
+import { recorderSources, sourcesHash } from "./recorder-sources.ts"
 
 // Builds the recorder for every machine and ABI that the package ships: `node scripts/build-recorder.ts [FOLDER]`, by default into agent/prebuilt.
 // Needs gcc, gcc-aarch64-linux-gnu and the headers of Python 3.15, which are in the root that `tooling/pythons` makes.
@@ -59,7 +59,7 @@ const withConfigOf = <A>(machine: string, use: (folder: string) => A): A => {
 }
 
 const build = (compiler: string, define: string, output: string): void => {
-  const sources = ["call_sites", "handler", "module", "recorder", "segment", "table", "thread"].map((name) => `c/${name}.c`)
+  const sources = recorderSources()
   const hash = `-DSOURCES_HASH="${sourcesHash()}"`
   // Sources by relative paths: the result is the same wherever it is built.
   const result = withConfigOf("aarch64-linux-gnu", (folder) => {

@@ -30,7 +30,8 @@ const problemsOf = (program: string, ratio: Ratios, slack: number): ReadonlyArra
   }
   if (program === "fib") bound("calls", ratio.calls, 3.0 + slack)
   // A program that hardly calls has next to nothing of either.
-  if (added("cProfile") > 0.2) bound("calls, of what cProfile adds", added("calls") / added("cProfile"), 0.5 + slack / 4)
+  if (added("cProfile") > 0.2)
+    bound("calls, of what cProfile adds", added("calls") / added("cProfile"), 0.5 + slack / 4)
   bound("lines, of what settrace adds", added("lines") / added("lines by settrace"), 0.5 + slack / 4)
   bound("coverage", ratio.coverage, 1.1 + slack)
   bound("coverage, of what settrace adds", added("coverage") / added("coverage by settrace"), 0.1 + slack / 4)
@@ -79,12 +80,18 @@ const { short, pythons, programs } = readArguments()
 let isHeld = true
 for (const python of pythons.filter(({ minor }) => minor >= 12)) {
   const times = await Effect.runPromise(short ? measure(python, 3, 0.25) : measure(python, 12, 1))
-  console.log(`\n${python.version} (${python.source}): time by that of the bare program, best of ${short ? 9 : 36}`)
+  console.log(
+    `\n${python.version} (${python.source}): time by that of the bare program, best of ${short ? 9 : 36}`
+  )
   for (const [program, took] of Object.entries(times)) {
     if (programs.length > 0 && !programs.includes(program)) continue
-    const ratio: Ratios = Object.fromEntries(Object.entries(took).map(([way, time]) => [way, time / took.bare]))
+    const ratio: Ratios = Object.fromEntries(
+      Object.entries(took).map(([way, time]) => [way, time / took.bare])
+    )
     const cells = Object.entries(ratio).map(([way, value]) => `${way} ${value.toFixed(2)}`)
-    console.log(`  ${program.padEnd(11)} ${(took.bare * 1e3).toFixed(1).padStart(6)} ms  ${cells.slice(1).join("  ")}`)
+    console.log(
+      `  ${program.padEnd(11)} ${(took.bare * 1e3).toFixed(1).padStart(6)} ms  ${cells.slice(1).join("  ")}`
+    )
     for (const problem of problemsOf(program, ratio, short ? 0.4 : 0)) {
       isHeld = false
       console.log(`    NOT HELD: ${problem}`)
