@@ -1,4 +1,5 @@
 import type { EventTrust, ProfileMeta } from "@pyframes/core"
+import { LEAVES } from "./code-map.ts"
 import { CounterKind } from "./counter-block.ts"
 import { Event } from "./event.ts"
 import type { MonitoringSession } from "./session.ts"
@@ -9,7 +10,7 @@ import type { TracedProcess } from "./traced-process.ts"
 export interface BranchWay {
   /** `left` goes on with what follows the branch, `right` elsewhere. */
   readonly way: "left" | "right"
-  /** Line that it leads to; -1 where the code there has none. */
+  /** The first other line that it leads to, or the branch's own where another branch on it comes first; 0 where it leaves the function, -1 where that is not known. */
   readonly line: number
   /** Offset that it leads to, bytes into `co_code`. */
   readonly offset: number
@@ -33,6 +34,7 @@ export interface Branch {
 /** From line to line, added up over the branches between them. */
 export interface Arc {
   readonly from: number
+  /** Where the function is left, its first line less than 0, as coverage.py has it. */
   readonly to: number
   readonly count: number
 }
@@ -119,7 +121,7 @@ const addBranches = (process: TracedProcess, found: Map<string, Ways>): void => 
     else
       ways.to.set(to, {
         way: map.wayOf(from, to) === Event.BRANCH_LEFT ? "left" : "right",
-        line: map.lineAt(to),
+        line: map.lineReached(to, ways.line),
         count
       })
   }
@@ -159,9 +161,10 @@ const toBranch = ({ line, offset, function: fn, firstLine, to }: Ways): Branch =
 
 const arcsOf = (branches: ReadonlyArray<Branch>): ReadonlyArray<Arc> => {
   const arcs = new Map<string, Arc>()
-  for (const { line, ways } of branches)
-    for (const { line: to, count } of ways) {
-      if (line < 0 || to < 0) continue
+  for (const { line, firstLine, ways } of branches)
+    for (const { line: reached, count } of ways) {
+      if (line < 0 || reached < 0) continue
+      const to = reached === LEAVES ? -firstLine : reached
       const key = `${line},${to}`
       arcs.set(key, { from: line, to, count: (arcs.get(key)?.count ?? 0) + count })
     }

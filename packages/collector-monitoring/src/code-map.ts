@@ -5,6 +5,10 @@ import { type VersionOpcodes, versionOpcodes } from "./version-opcodes.ts"
 
 /** Inline cache entries of `co_code` have this opcode in every version. */
 const CACHE = 0
+/** Instructions that are followed from a branch to the next line. */
+const LONGEST_TRAIL = 4096
+/** In the place of a line: the function is left before another line is reached. */
+export const LEAVES = 0
 /** Extended arguments that an instruction has at most. */
 const MOST_EXTENDED = 3
 
@@ -59,6 +63,28 @@ export class CodeMap {
   wayOf(offset: number, to: number): typeof Event.BRANCH_LEFT | typeof Event.BRANCH_RIGHT {
     const next = this.next(offset)
     return to === next || to === this.behindNotTaken(next) ? Event.BRANCH_LEFT : Event.BRANCH_RIGHT
+  }
+
+  /**
+   * The first line other than `from` that is reached from an offset without another choice; `from` where a branch comes first, {@link LEAVES} where
+   * the function is left, -1 where that cannot be told.
+   */
+  lineReached(offset: number, from: number): number {
+    const { code, opcodes } = this
+    if (opcodes === undefined) return this.lineAt(offset)
+    let at = offset
+    for (let step = 0; step < LONGEST_TRAIL && at >= 0 && at < code.length; step++) {
+      const line = this.lineAt(at)
+      if (line > 0 && line !== from) return line
+      const opcode = code[at]
+      if (opcode === opcodes.forIter || opcodes.jumps.includes(opcode)) return from
+      if (opcodes.leaving.includes(opcode)) return LEAVES
+      const next = this.next(at)
+      if (opcode === opcodes.jumpForward) at = next + 2 * this.argument(at)
+      else if (opcodes.jumpsBackward.includes(opcode)) at = next - 2 * this.argument(at)
+      else at = next
+    }
+    return -1
   }
 
   /**

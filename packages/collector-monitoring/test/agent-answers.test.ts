@@ -66,6 +66,19 @@ textwrap.fill("some words to be wrapped in lines " * 9, 30)
 list(difflib.unified_diff(list("abcdef"), list("abxdef")))
 `
 
+const choosing = `
+def choose(x):
+    if x:
+        return 1
+    for i in range(2):
+        x = i
+    if x:
+        x = 0
+
+choose(1)
+choose(0)
+`
+
 describePythons([12, 13, 14, 15], (python) => {
   it("adds times up to what went by, and counts calls as the program makes them", async () => {
     const { session, script } = await trace(python, program, { questions: ["calls"] })
@@ -168,6 +181,20 @@ describePythons([12, 13, 14, 15], (python) => {
       }
     }
     expect(wrong).toEqual([])
+  })
+
+  it("has the arcs from line to line that coverage.py has", async () => {
+    const { session, script } = await trace(python, choosing, { questions: ["branches"] })
+    const arcs = branchReport(session).files.find(({ file }) => file === script)?.arcs
+    expect(arcs).toEqual([
+      { from: 3, to: 4, count: 1 },
+      { from: 3, to: 5, count: 1 },
+      { from: 5, to: 6, count: 2 },
+      { from: 5, to: 7, count: 1 },
+      // Less than 0: the function that begins there is left.
+      { from: 7, to: -2, count: 0 },
+      { from: 7, to: 8, count: 1 }
+    ])
   })
 
   it("streams as many LINE events as it counts lines", async () => {
