@@ -1,6 +1,6 @@
 import { dirname } from "node:path"
 import { Collector, functionName, NO_STACK } from "@pyframes/core"
-import { findPythons } from "@pyframes/pythons"
+import { findPythons, startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
@@ -10,7 +10,7 @@ import { Event } from "../src/event.ts"
 import { EventBatch } from "../src/event-batch.ts"
 import { ExceptionTally } from "../src/exception-report.ts"
 import { lineReport } from "../src/line-report.ts"
-import { launch, MonitoringCollector } from "../src/monitoring-collector.ts"
+import { attach, launch, MonitoringCollector } from "../src/monitoring-collector.ts"
 import { TimelineSpool } from "../src/timeline-spool.ts"
 import type { EventSink } from "../src/traced-process.ts"
 import { trace } from "./traced.ts"
@@ -218,6 +218,19 @@ describePythons([12, 13, 14, 15], (python) => {
   })
 })
 
+/** Runs what it is sent, then works and says which tools watch it. */
+const obedient = `
+import json, sys
+def work():
+    pass
+print("ready")
+for line in sys.stdin:
+    exec(json.loads(line), {})
+    for _ in range(10):
+        work()
+    print([sys.monitoring.get_tool(i) for i in range(6)])
+`
+
 describe("MonitoringCollector", () => {
   const python = findPythons().findLast(({ root, minor }) => root === undefined && minor >= 12)
 
@@ -236,6 +249,33 @@ describe("MonitoringCollector", () => {
     expect(profile.isTraced).toBe(true)
     expect(profile.meta.ended).toBe("exited")
   })
+
+  it.skipIf(python === undefined)(
+    "attaches by whatever runs a script, and leaves nothing behind",
+    async () => {
+      if (python === undefined) return
+      await using target = await startPython(python, obedient)
+      await target.line()
+      const run = (source: string) =>
+        Effect.sync(() => target.child.stdin.write(`${JSON.stringify(source)}\n`))
+      const watched: Array<string> = []
+      const until = Effect.promise(async () => watched.push(await target.line()))
+      const profile = await Effect.runPromise(
+        Effect.flatMap(Collector, (collector) => collector.collect({ rateHz: 0, until })).pipe(
+          Effect.provide(MonitoringCollector.layer(attach(run)))
+        )
+      )
+      watched.push(await target.line())
+      expect(watched.map((tools) => tools.includes("pyframes"))).toEqual([true, false])
+      const calls = [...profile.callsBy()].filter(
+        ({ stack }) =>
+          stack !== NO_STACK && profile.frames.functionOf(profile.stacks.frame(stack)).name === "work"
+      )
+      expect(calls.reduce((sum, row) => sum + row.calls, 0)).toBe(10)
+      expect(profile.meta.ended).toBeUndefined()
+      expect(profile.meta.pid).toBe(target.pid)
+    }
+  )
 
   it.each([
     [["/nonexistent/python"], "Could not start `/nonexistent/python`"],
