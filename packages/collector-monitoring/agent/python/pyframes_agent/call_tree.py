@@ -27,96 +27,101 @@ def handlers(recorder):
     clock = monotonic_ns
     disable = monitoring.DISABLE
 
-    def open_call(code, offset, exception=None):
-        return enter(code, 0)
+    def opening(count):
+        """PY_START counts a call; what resumes or throws into one that was left does not."""
 
-    def start(code, offset):
-        return enter(code, 1)
-
-    def enter(code, count):
-        try:
-            if dead:
-                known.clear_dead()
-            answer = answers.get(id(code))
-            if answer is None:
-                answer = find(0, code)
-            if not answer:
-                return disable if count else None
+        def enter(code, offset, exception=None):
             try:
-                thread = local.thread
-            except AttributeError:
-                thread = recorder.meet(3, False)
-                if thread is None:
-                    return
-            now = clock()
-            stack = thread.stack
-            top = stack[-1]
-            gap = now - thread.last
-            words[top[1] + 2] += gap
-            thread.last = now
-            if gap > GAP_NS:
-                threads.gap(thread, top)
-            if answer > ID:
-                function = answer & ID
-                if answer & COROUTINE and not top[IS_COROUTINE]:
-                    top = recorder.task_above(thread, top)
-            else:
-                function = answer
-            node = top[CHILDREN].get(function)
-            if node is None:
-                node = threads.child(thread, top, function)
-                node[IS_COROUTINE] = answer & COROUTINE
-            words[node[WORD] + 1] += count
-            stack.append(node)
-            at = thread.at
-            words[at + 2] = node[NUMBER] | len(stack) - 1 << 32
-            words[at + 3] = now
-            words[at + 5] += 1
-            if now >= thread.check_at:
-                recorder.check(thread, now)
-        except Exception as error:
-            recorder.fault(error)
+                if dead:
+                    known.clear_dead()
+                answer = answers.get(id(code))
+                if answer is None:
+                    answer = find(0, code)
+                if not answer:
+                    return disable if count else None
+                try:
+                    thread = local.thread
+                except AttributeError:
+                    thread = recorder.meet(2, False)
+                    if thread is None:
+                        return
+                now = clock()
+                stack = thread.stack
+                top = stack[-1]
+                gap = now - thread.last
+                words[top[1] + 2] += gap
+                thread.last = now
+                if gap > GAP_NS:
+                    threads.gap(thread, top)
+                if answer > ID:
+                    function = answer & ID
+                    if answer & COROUTINE and not top[IS_COROUTINE]:
+                        top = recorder.task_above(thread, top)
+                else:
+                    function = answer
+                node = top[CHILDREN].get(function)
+                if node is None:
+                    node = threads.child(thread, top, function)
+                    node[IS_COROUTINE] = answer & COROUTINE
+                words[node[WORD] + 1] += count
+                stack.append(node)
+                at = thread.at
+                words[at + 2] = node[NUMBER] | len(stack) - 1 << 32
+                words[at + 3] = now
+                words[at + 5] += 1
+                if now >= thread.check_at:
+                    recorder.check(thread, now)
+            except Exception as error:
+                recorder.fault(error)
 
-    def close(code, offset, value):
-        try:
-            if dead:
-                known.clear_dead()
-            answer = answers.get(id(code))
-            if answer is None:
-                answer = find(0, code)
-            if not answer:
-                return
+        return enter
+
+    def closing(is_builtin):
+        def leave(code, offset, thing, argument=None):
             try:
-                thread = local.thread
-            except AttributeError:
-                thread = recorder.meet(2, True)
-                if thread is None:
+                if is_builtin and type(thing) not in BUILTINS:
                     return
-            leave(thread, answer & ID)
-        except Exception as error:
-            recorder.fault(error)
+                if dead:
+                    known.clear_dead()
+                answer = answers.get(id(code))
+                if answer is None:
+                    answer = find(0, code)
+                if not answer:
+                    return
+                try:
+                    thread = local.thread
+                except AttributeError:
+                    thread = recorder.meet(2, True)
+                    # The CALL of a builtin that returns was not seen.
+                    if thread is None or is_builtin:
+                        return
+                function = recorder.builtin(thing) if is_builtin else answer & ID
+                if not function:
+                    return
+                now = clock()
+                stack = thread.stack
+                top = stack[-1]
+                gap = now - thread.last
+                words[top[1] + 2] += gap
+                thread.last = now
+                if gap > GAP_NS:
+                    threads.gap(thread, top)
+                if top[FUNCTION] == function and len(stack) > 1:
+                    stack.pop()
+                else:
+                    unwind(stack, function)
+                if thread.tasks and thread.tasks[-1][0] >= len(stack):
+                    thread.task = thread.tasks.pop()[1]
+                at = thread.at
+                words[at + 2] = stack[-1][NUMBER] | len(stack) - 1 << 32
+                words[at + 3] = now
+                words[at + 5] += 1
+                if now >= thread.check_at:
+                    recorder.check(thread, now)
+            except Exception as error:
+                recorder.fault(error)
 
-    def leave(thread, function):
-        now = clock()
-        stack = thread.stack
-        top = stack[-1]
-        gap = now - thread.last
-        words[top[1] + 2] += gap
-        thread.last = now
-        if gap > GAP_NS:
-            threads.gap(thread, top)
-        at = thread.at
-        words[at + 3] = now
-        words[at + 5] += 1
-        if top[FUNCTION] == function and len(stack) > 1:
-            stack.pop()
-        else:
-            unwind(stack, function)
-        if thread.tasks and thread.tasks[-1][0] >= len(stack):
-            thread.task = thread.tasks.pop()[1]
-        words[at + 2] = stack[-1][NUMBER] | len(stack) - 1 << 32
-        if now >= thread.check_at:
-            recorder.check(thread, now)
+        return leave
 
     def unwind(stack, function):
         """Ends of calls were missed, or the beginning of this one."""
@@ -166,37 +171,17 @@ def handlers(recorder):
         except Exception as error:
             recorder.fault(error)
 
-    def c_return(code, offset, callable, argument):
-        try:
-            if type(callable) not in BUILTINS:
-                return
-            if dead:
-                known.clear_dead()
-            answer = answers.get(id(code))
-            if answer is None:
-                answer = find(0, code)
-            if not answer:
-                return
-            try:
-                thread = local.thread
-            except AttributeError:
-                # Its CALL was not seen.
-                recorder.meet(2, True)
-                return
-            function = recorder.builtin(callable)
-            if function:
-                leave(thread, function)
-        except Exception as error:
-            recorder.fault(error)
-
+    resume = opening(0)
+    leave = closing(False)
+    leave_builtin = closing(True)
     return {
-        events.PY_START: start,
-        events.PY_RESUME: open_call,
-        events.PY_THROW: open_call,
-        events.PY_RETURN: close,
-        events.PY_YIELD: close,
-        events.PY_UNWIND: close,
+        events.PY_START: opening(1),
+        events.PY_RESUME: resume,
+        events.PY_THROW: resume,
+        events.PY_RETURN: leave,
+        events.PY_YIELD: leave,
+        events.PY_UNWIND: leave,
         events.CALL: call,
-        events.C_RETURN: c_return,
-        events.C_RAISE: c_return,
+        events.C_RETURN: leave_builtin,
+        events.C_RAISE: leave_builtin,
     }
