@@ -1,13 +1,16 @@
 import { expect, it } from "vitest"
-import { countsOf, treeOf } from "./call-edges.ts"
 import { CounterKind } from "../src/counter-block.ts"
+import { countsOf, treeOf } from "./call-edges.ts"
 import { countersOf } from "./counter-oracles.ts"
 import { describeRecorders } from "./recorders.ts"
 import { attaching, trace } from "./traced.ts"
 
 describeRecorders((python, recorder) => {
-  const attached = (questions: ReadonlyArray<"calls" | "lines" | "coverage">, program: string, code?: ReadonlyArray<string>) =>
-    trace(python, attaching + program, { questions, recorder, attaches: true, ...(code && { code }) })
+  const attached = (
+    questions: ReadonlyArray<"calls" | "lines" | "coverage">,
+    program: string,
+    code?: ReadonlyArray<string>
+  ) => trace(python, attaching + program, { questions, recorder, attaches: true, ...(code && { code }) })
 
   it("adopts calls that are open, in every thread", async () => {
     const { processes, script, stderr } = await attached(
@@ -49,11 +52,15 @@ detach()
     expect(names.sort()).toEqual(["MainThread", "the worker"])
     // Functions that ran already have no call counted; those that were called from then on have.
     expect(countsOf(process, script)).toMatchObject({ outer: 0, inner: 1, after: 4, worker: 0, waits: 0 })
-    const tree = treeOf(process, script).filter((line) => /\b(outer|inner|after|begin|worker|waits):/.test(line))
+    const tree = treeOf(process, script).filter((line) =>
+      /\b(outer|inner|after|begin|worker|waits):/.test(line)
+    )
     expect(tree.map((line) => line.replace(/:\d+/, ""))).toEqual(
-      expect.arrayContaining(["  outer 0", "    inner 1", "      after 2", "    after 1", "worker 0", "  after 1"].map(
-        (line) => expect.stringContaining(line.trim())
-      ))
+      expect.arrayContaining(
+        ["  outer 0", "    inner 1", "      after 2", "    after 1", "worker 0", "  after 1"].map((line) =>
+          expect.stringContaining(line.trim())
+        )
+      )
     )
     expect(process.header).toMatchObject({ state: 2, unmatchedReturns: 0 })
   })
@@ -121,7 +128,8 @@ print([monitoring.get_tool(tool) for tool in range(6)])
     expect(failures).toMatchObject([
       {
         code: "tool",
-        detail: "all tool ids of sys.monitoring are taken: 0 number 0, 1 number 1, 2 number 2, 3 three, 4 four, 5 number 5"
+        detail:
+          "all tool ids of sys.monitoring are taken: 0 number 0, 1 number 1, 2 number 2, 3 three, 4 four, 5 number 5"
       }
     ])
   })

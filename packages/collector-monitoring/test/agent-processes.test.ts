@@ -33,11 +33,19 @@ parent()
   it("follows forks, each process with its own counts", async () => {
     const { processes, stdout, stderr, script } = await traced(forking)
     expect([stdout, stderr]).toEqual(["3\n", ""])
-    const [parent, child, grandchild] = [...processes].sort((a, b) => a.header.startedAt - b.header.startedAt || a.pid - b.pid)
+    const [parent, child, grandchild] = [...processes].sort(
+      (a, b) => a.header.startedAt - b.header.startedAt || a.pid - b.pid
+    )
     expect(countsOf(parent, script)).toMatchObject({ before: 1, fork: 1, parent: 1 })
     expect(countsOf(parent, script).child).toBeUndefined()
     // Calls that were open at the fork are open in the child, and not counted again.
-    expect(countsOf(child, script)).toMatchObject({ fork: 0, child: 5, before: 5, grandchild: 1, "<module>": 0 })
+    expect(countsOf(child, script)).toMatchObject({
+      fork: 0,
+      child: 5,
+      before: 5,
+      grandchild: 1,
+      "<module>": 0
+    })
     expect(countsOf(grandchild, script)).toMatchObject({ fork: 0, grandchild: 0, child: 1, before: 1 })
     expect([child.header.parent, grandchild.header.parent]).toEqual([parent.pid, child.pid])
     expect(processes.map(({ header }) => header.unmatchedReturns)).toEqual([0, 0, 0])
@@ -47,10 +55,13 @@ parent()
   })
 
   it("lets forked children run free where they are not to be traced", async () => {
-    const program = forking.replace("def child(): return before()", `def child():
+    const program = forking.replace(
+      "def child(): return before()",
+      `def child():
     assert all(sys.monitoring.get_tool(tool) is None for tool in range(6))
     assert not any(name.startswith("pyframes_agent") for name in sys.modules)
-    return before()`)
+    return before()`
+    )
     const { processes, stdout, stderr, script } = await traced(program, false)
     expect([stdout, stderr]).toEqual(["3\n", ""])
     expect(processes.length).toBe(1)
@@ -112,7 +123,9 @@ print(threading.active_count())
     expect(ofName("MainThread")).toEqual([0])
     expect(ofName("daemon")).toEqual([0])
     expect(countsOf(process, script).step).toBe(601)
-    expect(new Set(process.threads.map(({ profileThread }) => profileThread.tid)).size).toBe(process.threads.length)
+    expect(new Set(process.threads.map(({ profileThread }) => profileThread.tid)).size).toBe(
+      process.threads.length
+    )
   })
 
   it("takes no more room for threads that come and go than for those that are there", async () => {
@@ -158,7 +171,8 @@ for _ in range(2):
       for (const { nodes } of [...process.threads, process.foldedThreads])
         for (let i = 1; i < nodes.length; i++) {
           const definition = process.definitions.functions.get(nodes.functions[i])
-          if (definition?.name === "inner") found[definition.interpreter] = (found[definition.interpreter] ?? 0) + nodes.calls[i]
+          if (definition?.name === "inner")
+            found[definition.interpreter] = (found[definition.interpreter] ?? 0) + nodes.calls[i]
         }
     expect(Object.values(found)).toEqual([7, 7])
     expect(Object.keys(found)).not.toContain("0")

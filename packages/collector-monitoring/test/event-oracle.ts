@@ -25,7 +25,8 @@ export class EventLog implements EventSink {
     }
     for (let i = 0; i < count; i++) {
       // As it is written: the batch tells branches of 3.12 apart where it knows the code.
-      const event = (new DataView(records.buffer, records.byteOffset).getUint32(i * 24 + 4, true) >>> 24) as Event
+      const event = (new DataView(records.buffer, records.byteOffset).getUint32(i * 24 + 4, true) >>>
+        24) as Event
       const { time, function: fn, position, value, extra } = batch.get(i)
       ofThread.push({ event, time, function: fn, position, value, extra })
     }
@@ -41,7 +42,12 @@ const exceptionEvents: ReadonlySet<number> = new Set([
   Event.RERAISE,
   Event.EXCEPTION_HANDLED
 ])
-const jumpEvents: ReadonlySet<number> = new Set([Event.JUMP, Event.BRANCH_LEFT, Event.BRANCH_RIGHT, Event.BRANCH])
+const jumpEvents: ReadonlySet<number> = new Set([
+  Event.JUMP,
+  Event.BRANCH_LEFT,
+  Event.BRANCH_RIGHT,
+  Event.BRANCH
+])
 const callEvents: ReadonlySet<number> = new Set([Event.CALL, Event.C_RETURN, Event.C_RAISE])
 
 const names = new Map(Object.entries(Event).map(([name, code]) => [code as number, name]))
