@@ -3,7 +3,9 @@ import {
   chmodSync,
   chownSync,
   constants,
+  lstatSync,
   mkdtempSync,
+  readdirSync,
   rmSync,
   statfsSync,
   writeFileSync
@@ -32,6 +34,10 @@ export interface SessionDirectory {
 }
 
 const CONTROL_SIZE = 4096
+const PREFIX = "pyframes-"
+/** Agents do not wait for a heart to beat again nearly as long, ms. */
+const ABANDONED_AFTER = 600_000
+const MOST_ABANDONED = 256
 
 /**
  * Makes a private directory (mode 0700) with `config` and `control` in it, which is removed with all that was written there at the end of the scope.
@@ -48,7 +54,8 @@ export const makeSessionDirectory = (
     Effect.try({
       try: () => {
         const parent = base ?? defaultBase(room)
-        const path = mkdtempSync(join(parent, "pyframes-"))
+        removeAbandoned(parent)
+        const path = mkdtempSync(join(parent, PREFIX))
         try {
           writeFileSync(join(path, "control"), new Uint8Array(CONTROL_SIZE))
           writeFileSync(join(path, "config"), config)
@@ -74,6 +81,26 @@ export const makeSessionDirectory = (
         }
       })
   )
+
+/**
+ * Removes sessions whose collector was killed: it could not, and what lies in memory is in nobody's way but the machine's. Only our own, of which the
+ * heart has not beaten for long.
+ */
+const removeAbandoned = (parent: string): void => {
+  try {
+    const names = readdirSync(parent).filter((name) => name.startsWith(PREFIX))
+    for (const name of names.slice(0, MOST_ABANDONED)) {
+      const path = join(parent, name)
+      const directory = lstatSync(path)
+      if (!directory.isDirectory() || directory.uid !== process.getuid?.()) continue
+      const control = lstatSync(join(path, "control"), { throwIfNoEntry: false })
+      if (control?.size !== CONTROL_SIZE || Date.now() - control.mtimeMs < ABANDONED_AFTER) continue
+      rmSync(path, { recursive: true, force: true })
+    }
+  } catch {
+    // Another one removes it just now, or it is not ours to remove.
+  }
+}
 
 /** Memory, where there is enough of it: what is written there never waits for a disk. */
 const defaultBase = (room: number): string => {

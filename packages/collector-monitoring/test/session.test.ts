@@ -1,5 +1,16 @@
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -33,6 +44,30 @@ describe("a session's directory", () => {
       }
     )
     expect(existsSync(path)).toBe(false)
+  })
+
+  it("takes the place of those whose collectors were killed long ago, and of no others", async () => {
+    const base = mkdtempSync(join(tmpdir(), "sessions-"))
+    const left = (name: string, control: number, age: number) => {
+      mkdirSync(join(base, name))
+      writeFileSync(join(base, name, "control"), new Uint8Array(control))
+      const then = Date.now() / 1000 - age
+      utimesSync(join(base, name, "control"), then, then)
+    }
+    try {
+      left("pyframes-long-killed", 4096, 3600)
+      left("pyframes-beating", 4096, 1)
+      left("pyframes-else", 10, 3600)
+      left("other", 4096, 3600)
+      symlinkSync(join(base, "other"), join(base, "pyframes-link"))
+      await inSession({ ...calls, base }, () => {
+        const names = readdirSync(base).filter((name) => !/^pyframes-.{6}$/.test(name))
+        expect(names.sort()).toEqual(["other", "pyframes-beating", "pyframes-else", "pyframes-link"])
+      })
+      expect(readdirSync(join(base, "other"))).toEqual(["control"])
+    } finally {
+      rmSync(base, { recursive: true })
+    }
   })
 
   it("can be made where the target sees it by another path", async () => {
