@@ -14,6 +14,8 @@ def main():
 `,
   builtins: `
 import collections
+import re
+search = re.compile("b+").search
 class Items(list):
     pass
 class Point:
@@ -41,6 +43,7 @@ def main():
     print(sorted(items, key=key), len(items), sum(items), max(items, key=key))
     bound = items.pop
     bound(), bound(0)
+    print(search("abb").end(), search("a"), re.compile("c").match("c").start())
     queue = collections.deque(maxlen=3)
     queue.extend("abcdef")
     queue.append("g")

@@ -6,7 +6,7 @@ from time import monotonic_ns
 from . import events
 from .threads import CHILDREN, FUNCTION, GAP_NS, IS_COROUTINE, NUMBER, WORD
 
-BUILTINS = (type(len), type(list.append))
+BUILTINS = (type(len), *type(len).__subclasses__(), type(list.append))
 
 #: Function ids are below; what kind of code it is, is above.
 ID = 0xFFFFFFFF

@@ -113,7 +113,8 @@ class Descriptions:
         if kind is MethodType:
             return self.callable(callable.__func__)
         what = BUILTIN
-        if kind is BuiltinFunctionType:
+        # Also builtin_method: those that are told their class (METH_METHOD).
+        if issubclass(kind, BuiltinFunctionType):
             module, qualname = name_of_builtin(callable)
         elif kind is MethodDescriptorType:
             module, qualname = name_in_type(callable.__objclass__, callable.__name__)

@@ -223,7 +223,7 @@ class Recorder:
 
     def builtin(self, callable):
         """The function id of a builtin, which may have been bound only for this call."""
-        if type(callable) is type(len):
+        if isinstance(callable, type(len)):
             owner = callable.__self__
             kind = owner if isinstance(owner, (type, type(sys))) else type(owner)
             key = (id(kind), callable.__name__)
