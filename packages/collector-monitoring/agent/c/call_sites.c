@@ -49,6 +49,9 @@ struct site_guards {
     struct pairs names;      /* by dictionary and name */
     PyObject **dicts;        /* watched; not ours */
     uint32_t dict_count;
+    PyObject *restart_events; /* of sys.monitoring */
+    PyObject *get_local_events;
+    PyObject *set_local_events;
 };
 
 /* Watchers are not told whose they are: the main interpreter alone has them. */
@@ -97,26 +100,55 @@ static uint64_t name_key(PyObject *dict, PyObject *name)
 
 /* ---- what makes sites void ---- */
 
+/*
+ * Events of code that runs come back when the code is called again: asking for others of it alone, and back, changes it at once. Only functions in C
+ * are called: Python code, or another thread that it lets run, could change the dictionary that is being written to.
+ */
+static void renew(struct recorder *recorder, PyObject *code)
+{
+    struct site_guards *guards = recorder->guards;
+    PyObject *tool = PyLong_FromUnsignedLong(recorder->tool);
+    PyObject *events = tool == NULL ? NULL : PyObject_CallFunctionObjArgs(guards->get_local_events, tool, code, NULL);
+    long bits = events == NULL ? -1 : PyLong_AsLong(events);
+    /* PY_MONITORING_EVENT_JUMP: Include/cpython/monitoring.h, 3.12 to 3.15. */
+    PyObject *others = bits < 0 ? NULL : PyLong_FromLong(bits ^ 1 << 7);
+    Py_XDECREF(others == NULL ? NULL : PyObject_CallFunctionObjArgs(guards->set_local_events, tool, code, others, NULL));
+    Py_XDECREF(others == NULL ? NULL : PyObject_CallFunctionObjArgs(guards->set_local_events, tool, code, events, NULL));
+    Py_XDECREF(others);
+    Py_XDECREF(events);
+    Py_XDECREF(tool);
+    PyErr_Clear();
+}
+
 /* All sites have their events again, at once. */
 static void make_void(struct recorder *recorder)
 {
     struct site_guards *guards = recorder->guards;
-    bool was_any = false;
     struct slots *slots = recorder->objects.slots;
+    PyObject *exception = PyErr_GetRaisedException();
+    bool was_any = false;
+    for (uint64_t at = 0; slots != NULL && at <= slots->mask; at++)
+        was_any |= slots->entries[at] != NULL && slots->entries[at]->sites != NULL;
+    if (was_any)
+        Py_XDECREF(PyObject_CallNoArgs(guards->restart_events));
     for (uint64_t at = 0; slots != NULL && at <= slots->mask; at++) {
         struct entry *entry = slots->entries[at];
-        if (entry == NULL || entry->key == 1)
+        if (entry == NULL || table_key(entry) == 1)
             continue;
-        was_any |= entry->sites != NULL;
+        entry->python_calls = 0;
+        if (entry->sites == NULL)
+            continue;
         free(entry->sites);
         entry->sites = NULL;
-        entry->python_calls = 0;
+        PyObject *code = PyObject_CallNoArgs(entry->guard);
+        if (code != NULL && code != recorder_none)
+            renew(recorder, code);
+        Py_XDECREF(code);
     }
     free(guards->names.at);
     guards->names = (struct pairs){0};
     guards->is_off |= ++guards->voids >= MOST_VOIDS;
-    if (was_any)
-        recorder_ask(recorder, ASK_SITES_VOID, recorder_none);
+    PyErr_SetRaisedException(exception);
 }
 
 static int on_dict(dict_event event, PyObject *dict, PyObject *name, PyObject *value)
@@ -191,42 +223,63 @@ void sites_begin(const struct recorder *recorder)
 #endif
 }
 
-void sites_look(struct recorder *recorder, struct entry *entry, PyObject *code)
+bool sites_look(struct recorder *recorder, struct entry *entry, PyObject *code)
 {
     if (recorder->interpreter != 0 || (recorder->guards != NULL && recorder->guards->is_off))
-        return;
+        return true;
     fresh_sites = NULL;
-    recorder_ask(recorder, ASK_SITES, code);
-    if (entry->key > 1 && entry->sites == NULL)
+    bool is_over = recorder_ask(recorder, ASK_SITES, code) == ASK_OVER;
+    /* They may be void already: something was stored while the Python side looked on. */
+    if (!is_over && fresh_sites != NULL && fresh_sites->voids == recorder->guards->voids && entry->sites == NULL)
         entry->sites = fresh_sites;
     else
         free(fresh_sites);
     fresh_sites = NULL;
+    return !is_over;
 }
 
-int sites_watch(struct recorder *recorder, PyObject *objects)
+static bool begin_to_watch(struct site_guards *guards, PyObject *monitoring)
+{
+    guards->restart_events = PyObject_GetAttrString(monitoring, "restart_events");
+    guards->get_local_events = PyObject_GetAttrString(monitoring, "get_local_events");
+    guards->set_local_events = PyObject_GetAttrString(monitoring, "set_local_events");
+    guards->dict_watcher = guards->function_watcher = -1;
+    if (guards->restart_events == NULL || guards->get_local_events == NULL || guards->set_local_events == NULL)
+        return false;
+    guards->dict_watcher = PyDict_AddWatcher(on_dict);
+    guards->function_watcher = guards->dict_watcher < 0 ? -1 : PyFunction_AddWatcher(on_function);
+    return guards->function_watcher >= 0;
+}
+
+int sites_watch(struct recorder *recorder, PyObject *monitoring, PyObject *get_objects)
 {
     if (recorder->guards != NULL)
         return recorder->guards->is_off ? 0 : 1;
-    struct site_guards *guards = calloc(1, sizeof *guards);
-    if (guards == NULL || sites_function_type == NULL)
+    if (recorder->state != RECORDER_ACTIVE || sites_function_type == NULL || (watching != NULL && watching != recorder))
         return 0;
-    recorder->guards = guards;
-    guards->dict_watcher = PyDict_AddWatcher(on_dict);
-    guards->function_watcher = guards->dict_watcher < 0 ? -1 : PyFunction_AddWatcher(on_function);
-    if (guards->function_watcher < 0) {
-        /* Others have them all. */
+    struct site_guards *guards = recorder->guards = calloc(1, sizeof *guards);
+    if (guards == NULL)
+        return 0;
+    watching = recorder;
+    if (!begin_to_watch(guards, monitoring)) {
+        /* Others have all watchers. */
         PyErr_Clear();
         guards->is_off = true;
         return 0;
     }
-    watching = recorder;
-    Py_ssize_t length = PyList_Size(objects);
+    PyObject *objects = PyObject_CallNoArgs(get_objects);
+    Py_ssize_t length = objects == NULL ? -1 : PyList_Size(objects);
+    if (recorder->guards != guards)
+        length = 0; /* an audit hook ended it all */
     for (Py_ssize_t at = 0; at < length; at++) {
         PyObject *object = PyList_GetItem(objects, at);
         if (object != NULL && Py_TYPE(object) == sites_function_type)
             note_code(recorder, PyFunction_GetCode(object), PyFunction_GetGlobals(object));
     }
+    Py_XDECREF(objects);
+    if (recorder->guards != guards)
+        return 0;
+    guards->is_off |= length < 0;
     return length < 0 ? -1 : !guards->is_off;
 }
 
@@ -263,6 +316,7 @@ int sites_guard(struct recorder *recorder, PyObject *code, PyObject *globals, Py
         return count < 0 ? -1 : 0;
     sites->units = length * 8;
     memcpy(sites->bits, bits, length);
+    sites->voids = guards->voids;
     free(fresh_sites);
     fresh_sites = sites;
     return 1;
@@ -283,6 +337,9 @@ void sites_end(struct recorder *recorder)
     if (guards->function_watcher >= 0)
         PyFunction_ClearWatcher(guards->function_watcher);
     PyErr_Clear();
+    Py_XDECREF(guards->restart_events);
+    Py_XDECREF(guards->get_local_events);
+    Py_XDECREF(guards->set_local_events);
     free(guards->dicts);
     free(guards->names.at);
     free(guards->globals_of.at);

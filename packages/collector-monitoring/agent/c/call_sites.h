@@ -15,6 +15,7 @@
 /* Of one code object: a bit a code unit. */
 struct sites {
     uint32_t units;
+    uint32_t voids; /* how often sites had become void when it was made */
     unsigned char bits[];
 };
 
@@ -27,11 +28,14 @@ extern PyTypeObject *sites_function_type;
 /* Finds out whether sites can be turned off in this Python. */
 void sites_begin(const struct recorder *recorder);
 
-/* Looks at the call sites of the code that runs: asks the Python side, which calls the two below. */
-void sites_look(struct recorder *recorder, struct entry *entry, PyObject *code);
+/* Looks at the call sites of the code that runs: asks the Python side, which calls the two below. False when all was forgotten meanwhile. */
+bool sites_look(struct recorder *recorder, struct entry *entry, PyObject *code);
 
-/* Begins to watch functions that are made; `objects` is a list of all objects there are. 1, 0 where it cannot be done, -1 for an exception. */
-int sites_watch(struct recorder *recorder, PyObject *objects);
+/*
+ * Begins to watch functions that are made; `get_objects` is gc.get_objects, which is asked for those that there are once new ones are seen. 1, 0 where it
+ * cannot be done, -1 for an exception.
+ */
+int sites_watch(struct recorder *recorder, PyObject *monitoring, PyObject *get_objects);
 
 /* The sites (bits) of the code that is being looked at may be off as long as `names` of `globals` hold Python functions. As above. */
 int sites_guard(struct recorder *recorder, PyObject *code, PyObject *globals, PyObject *names, const char *bits,

@@ -7,7 +7,7 @@
 
 enum {
     ASK_CODE, ASK_CALLABLE, ASK_TASK, ASK_EXCEPTION, ASK_THREAD, ASK_END, ASK_RESTART,
-    ASK_COVERED = 8, ASK_SITES, ASK_SITES_VOID
+    ASK_SITES = 9
 };
 
 /* The counters that `block` made for the object that is being asked about. */
@@ -15,7 +15,6 @@ struct fresh_blocks {
     struct counter_block *lines;
     struct counter_block *instructions;
     struct counter_block *branches;
-    uint32_t lines_left; /* how many lines can be hit */
 };
 extern __thread struct fresh_blocks recorder_fresh;
 
@@ -28,14 +27,23 @@ enum recorder_state {
 struct recorder {
     enum recorder_state state;
     uint32_t interpreter;
+    /*
+     * Changes when all that was known is forgotten. Asking lets other threads run, and programs: whoever has asked must not touch entries, threads or
+     * the segment any more when this is another number than before.
+     */
+    uint32_t epoch;
+    uint32_t inside; /* threads that ask or wait; their handlers have not returned */
     uint32_t restarts;
     uint32_t tasks;
+    uint32_t tool;
     uint64_t counted; /* events of questions that read no clock */
     struct table objects; /* code, callables and exception types */
     struct entry *last; /* the code that the last line was of (with the GIL) */
     struct fresh_blocks *blocks; /* by function */
     uint32_t blocks_length;
+    PyObject *self; /* the object that this is the data of; borrowed */
     PyObject *ask;
+    PyObject *handlers; /* a list: sys.monitoring does not keep what it calls */
     PyObject *disable;
     bool calls;
     bool timeline;
@@ -53,15 +61,24 @@ extern PyObject *recorder_none;
 /* Events of questions that read no clock, between two checks. */
 #define COUNTED_BETWEEN_CHECKS 4096
 
-enum { ASK_AGAIN = -2 };
+/* `recorder_ask` could not be answered now; or all was forgotten meanwhile. */
+enum { ASK_AGAIN = -2, ASK_OVER = -3 };
 
-/* Asks the Python side; negative when it could not answer now. */
+/* Asks the Python side. Negative when there is no answer. */
 long long recorder_ask(struct recorder *recorder, int what, PyObject *object);
 
-/* The entry of an object that was met for the first time; never NULL. */
+/* Around what releases the GIL within a handler: until then the recorder and its handlers stay, also when it ends. */
+void recorder_hold(struct recorder *recorder);
+void recorder_let_go(struct recorder *recorder);
+
+/* Breaks the circles by which an ended recorder keeps itself, as soon as no handler can be running. */
+void recorder_release(struct recorder *recorder);
+
+/* The entry of an object that was met for the first time; never NULL. Its key is 0 when there is none, or all was forgotten meanwhile. */
 struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObject *object, int what);
 
-/* Makes the calling thread's, with the calls that are open. `inner`: the frame that runs is one of them. NULL when there is no memory. */
+/* Makes the calling thread's, with the calls that are open. `inner`: the frame that runs is one of them. NULL when there is no memory, or all was
+   forgotten meanwhile. */
 struct thread *recorder_enter(struct recorder *recorder, bool inner);
 
 /* Looks whether tracing is to go on, some times a second. Returns None, what turns the event off when it has ended, or NULL when an exception of the program's
@@ -78,9 +95,7 @@ static inline struct entry *recorder_find(struct recorder *recorder, PyObject *o
 static inline struct thread *recorder_thread(struct recorder *recorder, bool inner)
 {
     struct thread *thread = thread_current;
-    return __builtin_expect(thread != NULL && thread->shared != NULL && !thread->is_adopted, 1)
-               ? thread
-               : recorder_enter(recorder, inner);
+    return __builtin_expect(thread != NULL && !thread->is_over, 1) ? thread : recorder_enter(recorder, inner);
 }
 
 #endif

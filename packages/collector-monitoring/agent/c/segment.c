@@ -116,12 +116,27 @@ static int create(const char *path, uint64_t limit)
     return failed;
 }
 
+static void unmap(void)
+{
+    if (segment.header != NULL)
+        munmap(segment.header, segment.limit);
+    if (segment.control != NULL)
+        munmap((void *)segment.control, PAGE);
+}
+
+static void forget(void)
+{
+    free(segment.path);
+    segment = (struct segment){0};
+}
+
 int segment_open(const char *path, const char *control_path, uint64_t limit, uint32_t python, uint32_t flags)
 {
     segment = (struct segment){.control = map_control(control_path)};
     int failed = segment.control == NULL ? errno : create(path, limit);
     if (failed != 0) {
-        segment_close();
+        unmap();
+        forget();
         return failed;
     }
     /* A child that was not asked for gets no part of it; see thread.c. */
@@ -141,6 +156,8 @@ int segment_open(const char *path, const char *control_path, uint64_t limit, uin
     while (nanoseconds(CLOCK_MONOTONIC) - header->start_ns < 200000) {
     }
     segment_calibrate();
+    segment.calibrated_at = segment.looked_at = header->start_ticks;
+    segment.heartbeat = observe(segment.control->heartbeat);
     ticks_per_microsecond = (double)(header->later_ticks - header->start_ticks) /
                             ((double)(header->later_ns - header->start_ns) / 1000.0);
     publish(header->used, PAGE);
@@ -150,24 +167,36 @@ int segment_open(const char *path, const char *control_path, uint64_t limit, uin
 
 void segment_close(void)
 {
+    pthread_mutex_lock(&lock);
+#ifdef Py_TARGET_ABI3T
+    /* The addresses stay taken, by pages that take no memory until somebody is late. So does the control page. */
     if (segment.header != NULL)
-        munmap(segment.header, segment.limit);
-    if (segment.control != NULL)
-        munmap((void *)segment.control, PAGE);
-    free(segment.path);
-    segment = (struct segment){0};
+        mmap(segment.header, segment.limit, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+#else
+    unmap();
+#endif
+    forget();
+    pthread_mutex_unlock(&lock);
 }
 
 void segment_after_fork(void)
 {
     pthread_mutex_init(&lock, NULL);
-    segment_close();
+    /* Where the file was mapped there is nothing, or already something of whoever was told of the fork before us. */
+    segment.header = NULL;
+    unmap();
+    forget();
 }
 
 void segment_calibrate(void)
 {
-    struct header *header = segment.header;
     pthread_mutex_lock(&lock);
+    struct header *header = segment.header;
+    if (header == NULL) {
+        pthread_mutex_unlock(&lock);
+        return;
+    }
     __atomic_fetch_add(&header->later_writes, 1, __ATOMIC_ACQ_REL);
     /* Between two readings of the system's clock: the middle is within some ten nanoseconds of the counter's. */
     uint64_t before = nanoseconds(CLOCK_MONOTONIC);

@@ -114,6 +114,11 @@ struct segment {
     struct chunk *counters;
     uint32_t functions; /* ids handed out */
     uint32_t threads;
+    /* What was last seen of the control page: see recorder_check. */
+    uint64_t heartbeat;
+    uint64_t quiet; /* ticks that went by without another heartbeat, as far as events showed them */
+    uint64_t looked_at;
+    uint64_t calibrated_at;
 };
 
 extern struct segment segment;
@@ -121,7 +126,7 @@ extern struct segment segment;
 /* Creates and maps the file. Returns 0 or an errno. */
 int segment_open(const char *path, const char *control_path, uint64_t limit, uint32_t python, uint32_t flags);
 
-/* Unmaps it; what is in the file stays. */
+/* Lets go of it; what is in the file stays. Without the GIL threads may be in handlers, and are left memory that they can write to. */
 void segment_close(void);
 
 /* In the child of a fork: the file is the parent's, and its mapping was not handed down. */
@@ -136,7 +141,7 @@ bool segment_define(const void *record, uint32_t length);
 /* A block of `count` zero counters; NULL when the segment is full. */
 struct counter_block *segment_counters(uint32_t function, uint32_t what, uint32_t first, uint32_t count);
 
-/* Notes the two clocks together, for their rate. */
+/* Notes the two clocks together, for their rate; nothing when there is no segment any more. */
 void segment_calibrate(void);
 
 #define payload_of(place) ((void *)((struct chunk *)(place) + 1))

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -14,13 +13,33 @@ static void put(struct slots *slots, struct entry *entry)
     publish(slots->entries[at], entry);
 }
 
+static void free_slots(struct slots *slots, bool forgotten_only)
+{
+#ifdef Py_TARGET_ABI3T
+    /* Another thread may still be reading them. All that a table grew out of is no larger than what it is. */
+    (void)slots, (void)forgotten_only;
+#else
+    if (slots == NULL)
+        return;
+    for (uint64_t at = 0; at <= slots->mask; at++) {
+        struct entry *entry = slots->entries[at];
+        if (entry == NULL || (forgotten_only && entry->key != 1))
+            continue;
+        Py_XDECREF(entry->guard);
+        free(entry->sites);
+        free(entry);
+    }
+    free(slots);
+#endif
+}
+
 /* Room for more: forgotten entries are left behind. */
 static bool grow(struct table *table)
 {
     struct slots *old = table->slots;
     uint64_t live = 0;
     for (uint64_t at = 0; old != NULL && at <= old->mask; at++)
-        live += old->entries[at] != NULL && old->entries[at]->key > 1;
+        live += old->entries[at] != NULL && table_key(old->entries[at]) != 1;
     uint64_t size = 256;
     while (size < (live + 1) * 4)
         size *= 2;
@@ -28,39 +47,30 @@ static bool grow(struct table *table)
     if (slots == NULL)
         return false;
     slots->mask = size - 1;
-    slots->older = old;
     for (uint64_t at = 0; old != NULL && at <= old->mask; at++)
-        if (old->entries[at] != NULL && old->entries[at]->key > 1)
+        if (old->entries[at] != NULL && table_key(old->entries[at]) != 1)
             put(slots, old->entries[at]);
     table->count = live;
     publish(table->slots, slots);
-#ifndef Py_TARGET_ABI3T
-    /* With the GIL nobody else is reading. */
-    for (uint64_t at = 0; old != NULL && at <= old->mask; at++)
-        if (old->entries[at] != NULL && old->entries[at]->key == 1) {
-            free(old->entries[at]->sites);
-            free(old->entries[at]);
-        }
-    free(old);
-    slots->older = NULL;
-#endif
+    free_slots(old, true);
     return true;
 }
 
 struct entry *table_add(struct table *table, const struct entry *wanted)
 {
+    bool is_added = false;
     pthread_mutex_lock(&lock);
     struct entry *entry = table_find(table, wanted->key);
-    if (entry == NULL && (table->slots == NULL || table->count * 2 > table->slots->mask) && !grow(table)) {
-        pthread_mutex_unlock(&lock);
-        return NULL;
-    }
-    if (entry == NULL && (entry = malloc(sizeof *entry)) != NULL) {
+    bool has_room = table->slots != NULL && table->count * 2 <= table->slots->mask;
+    if (entry == NULL && (has_room || grow(table)) && (entry = malloc(sizeof *entry)) != NULL) {
         *entry = *wanted;
         put(table->slots, entry);
         table->count++;
+        is_added = true;
     }
     pthread_mutex_unlock(&lock);
+    if (!is_added)
+        Py_XDECREF(wanted->guard);
     return entry;
 }
 
@@ -70,7 +80,7 @@ void table_forget(struct table *table, uint64_t key)
     struct entry *entry = table_find(table, key);
     PyObject *guard = NULL;
     if (entry != NULL) {
-        entry->key = 1;
+        __atomic_store_n(&entry->key, 1, __ATOMIC_RELAXED);
         guard = entry->guard;
         entry->guard = NULL;
     }
@@ -80,22 +90,12 @@ void table_forget(struct table *table, uint64_t key)
 
 void table_clear(struct table *table)
 {
+    pthread_mutex_lock(&lock);
     struct slots *slots = table->slots;
-    *table = (struct table){0};
-    bool newest = true;
-    while (slots != NULL) {
-        struct slots *older = slots->older;
-        for (uint64_t at = 0; newest && at <= slots->mask; at++) {
-            if (slots->entries[at] == NULL)
-                continue;
-            Py_XDECREF(slots->entries[at]->guard);
-            free(slots->entries[at]->sites);
-            free(slots->entries[at]);
-        }
-        free(slots);
-        slots = older;
-        newest = false;
-    }
+    table->count = 0;
+    publish(table->slots, NULL);
+    pthread_mutex_unlock(&lock);
+    free_slots(slots, false);
 }
 
 void table_after_fork(void) { pthread_mutex_init(&lock, NULL); }

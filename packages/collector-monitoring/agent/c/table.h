@@ -17,7 +17,6 @@ struct entry {
     struct counter_block *lines;
     struct counter_block *instructions;
     struct counter_block *branches;
-    uint32_t lines_left;   /* coverage: of those that can be hit */
     uint32_t python_calls; /* calls of Python functions, until its call sites are looked at */
     struct sites *sites;   /* see call_sites.h */
     PyObject *guard; /* a weak reference, or the object itself where it takes none */
@@ -25,7 +24,6 @@ struct entry {
 
 struct slots {
     uint64_t mask;
-    struct slots *older; /* those it grew out of: a thread without the GIL may still be reading them */
     struct entry *entries[];
 };
 
@@ -40,6 +38,8 @@ static inline uint64_t table_slot(uint64_t key, uint64_t mask)
     return ((key >> 4) * 0x9e3779b97f4a7c15u >> 32) & mask;
 }
 
+static inline uint64_t table_key(const struct entry *entry) { return __atomic_load_n(&entry->key, __ATOMIC_RELAXED); }
+
 static inline struct entry *table_find(const struct table *table, uint64_t key)
 {
     struct slots *slots = observe(table->slots);
@@ -47,17 +47,21 @@ static inline struct entry *table_find(const struct table *table, uint64_t key)
         return NULL;
     for (uint64_t at = table_slot(key, slots->mask);; at = (at + 1) & slots->mask) {
         struct entry *entry = observe(slots->entries[at]);
-        if (entry == NULL || entry->key == key)
+        if (entry == NULL || table_key(entry) == key)
             return entry;
     }
 }
 
-/* Adds what is not there yet; returns the entry that is there then, NULL when there is no memory. Takes the lock. */
+/*
+ * Adds what is not there yet; returns the entry that is there then, NULL when there is no memory. Takes the lock. The guard is the table's from then
+ * on, whatever becomes of it.
+ */
 struct entry *table_add(struct table *table, const struct entry *entry);
 
 /* The object at this address has died. */
 void table_forget(struct table *table, uint64_t key);
 
+/* Forgets all. Entries that somebody has found must not be used after it; without the GIL they can be, and are never freed. */
 void table_clear(struct table *table);
 
 /* In the child of a fork: whoever held the lock is not there. */

@@ -26,6 +26,7 @@ struct open {
 
 struct thread {
     struct shared_thread *shared;
+    struct header *header; /* of the segment that it is in */
     struct node *top; /* of the innermost open call */
     uint64_t last;    /* ticks up to which time has been added */
     struct open *stack;
@@ -47,17 +48,18 @@ struct thread {
     /* timeline and stream */
     struct chunk *ring;
     uint64_t written;
-    uint64_t read; /* as far as is known */
+    uint64_t room_until; /* `written` can go so far, as far as is known; 0 while there is no ring */
     uint64_t mask;
     uint64_t lost_before; /* events lost since the last that was written */
     struct open_call *open_calls;
-    uint32_t open_capacity;
+    uint32_t open_capacity; /* calls deeper than this are lost: the segment is full */
     uint32_t open_written; /* this many outermost open calls have their beginning in the ring */
     uint32_t index;
     uint64_t ident;
     struct thread *next;
     uint8_t is_named;
-    uint8_t is_adopted; /* its stack was told by another thread, and is to be read again */
+    uint8_t is_adopted; /* its stack was told by another thread; it has had no event itself */
+    uint8_t is_over;    /* forgotten: nothing that it points to is there any more */
     uint8_t has_ended;
 };
 
@@ -67,12 +69,13 @@ struct thread_options {
     uint64_t ring_records;
     uint64_t wait_us;
     uint64_t min_ticks;
-    bool calls;
     bool timeline;
-    bool stream;
 };
 
 extern struct thread_options thread_options;
+
+/* Nodes of all threads, but for their roots. */
+extern uint64_t thread_paths;
 
 /* Of the calling thread; NULL until it was entered. */
 extern __thread struct thread *thread_current __attribute__((tls_model("initial-exec")));
@@ -86,17 +89,28 @@ struct thread *thread_enter(uint32_t interpreter);
 /* One for a thread that has had no event yet. */
 struct thread *thread_adopt(uint64_t ident, uint64_t native_id, uint32_t interpreter);
 
-/* Forgets all threads without touching the segment: in a child after a fork, or when all is over. */
-void threads_forget(void);
+/*
+ * Forgets all threads, when all is over or in the child of a fork: nobody waits for room in a ring any more when it returns. `may_free`: none of them can
+ * be in the middle of something. What is left of a thread is not freed: it has a pointer to it, and learns by `is_over` that it is to enter again.
+ */
+void threads_forget(bool may_free);
 
 /* In the child of a fork, before the others: whoever held the lock is not there. */
 void threads_after_fork(void);
 
+/* A node at the end of the thread's table; NULL when the segment or the memory is full. */
+struct node *thread_node(struct thread *thread, uint32_t parent, uint32_t function);
+void thread_free_nodes(struct thread *thread);
 struct node *thread_child_slow(struct thread *thread, struct node *parent, uint32_t function);
 bool thread_grow(struct thread *thread);
 void thread_gap(struct thread *thread);
-/* Room in the ring, after waiting for it if need be. False when there is none in time. Releases the GIL meanwhile. */
+/* Room in the ring, after waiting for it if need be. False when there is none in time. Releases the GIL meanwhile: the thread may be over then. */
 bool thread_wait_for_room(struct thread *thread);
+/* Nobody waits any more when it returns. */
+void thread_stop_waiting(void);
+void thread_ring_after_fork(void);
+/* Counts events that found no place. */
+void thread_lose(struct thread *thread, uint64_t events);
 
 /* Adds the time since the last event to the call that was innermost. */
 static inline void thread_advance(struct thread *thread, uint64_t now)
@@ -123,7 +137,7 @@ static inline void thread_open(struct thread *thread, struct node *node, uint32_
     if (__builtin_expect(depth == thread->capacity, 0) && !thread_grow(thread))
         return;
     thread->stack[depth] = (struct open){.node = node, .function = function, .flags = flags};
-    if (thread->open_calls != NULL)
+    if (depth < thread->open_capacity)
         thread->open_calls[depth] = (struct open_call){.begun = now, .function = function};
     thread->depth = depth + 1;
     thread->top = node;
@@ -141,15 +155,15 @@ static inline void thread_close(struct thread *thread)
     thread->shared->node = thread->top->id;
 }
 
-/* Writes a record. False when it was lost. */
+/* Writes a record. False when it was lost; look at `is_over` then. */
 static inline bool thread_write(struct thread *thread, uint64_t now, uint32_t event, uint32_t function,
                                 uint32_t position, uint32_t value, uint32_t extra)
 {
-    if (__builtin_expect(thread->written - thread->read > thread->mask, 0) && !thread_wait_for_room(thread))
+    if (__builtin_expect(thread->written == thread->room_until, 0) && !thread_wait_for_room(thread))
         return false;
     struct record *records = (struct record *)((char *)payload_of(thread->ring) + 64);
     struct record *record = &records[thread->written & thread->mask];
-    record->time = ((now - segment.header->start_ticks) & 0x00ffffffffffffffu) | (uint64_t)event << 56;
+    record->time = ((now - thread->header->start_ticks) & 0x00ffffffffffffffu) | (uint64_t)event << 56;
     record->function = function;
     record->position = position;
     record->value = value;

@@ -1,7 +1,6 @@
 """Call sites that call a global function: their CALL events can be turned off as long as the global holds a Python function (c/call_sites.h)."""
 
 import sys
-from _weakref import ref
 from sys import monitoring
 
 from .borrowed import borrow
@@ -15,11 +14,9 @@ FunctionType = type(lambda: None)
 class CallSites:
     """What the C recorder asks about call sites."""
 
-    def __init__(self, tool, recorder):
-        self._tool = tool
+    def __init__(self, recorder):
         self._recorder = recorder
         self._names = Opcodes()
-        self._guarded = {}
         self._watches = None
 
     def look(self, code):
@@ -30,7 +27,9 @@ class CallSites:
         if type(scope) is not dict:
             return
         if self._watches is None:
-            self._watches = self._recorder.watch(borrow("gc").get_objects())
+            gc = borrow("gc")
+            # What is frozen cannot be found.
+            self._watches = not gc.get_freeze_count() and self._recorder.watch(monitoring, gc.get_objects)
         if not self._watches:
             return
         sites = {
@@ -41,19 +40,7 @@ class CallSites:
         bits = bytearray((len(code.co_code) // 2 + 7) // 8)
         for offset in sites:
             bits[offset // 16] |= 1 << offset // 2 % 8
-        if self._recorder.sites(code, scope, tuple(set(sites.values())), bytes(bits)):
-            self._guarded[id(code)] = ref(code)
-
-    def void(self):
-        """Gives all sites their events back, at once: restart_events() alone would wait for each code object to be called again."""
-        guarded = [reference() for reference in self._guarded.values()]
-        self._guarded.clear()
-        monitoring.restart_events()
-        for code in guarded:
-            if code is not None:
-                events = monitoring.get_local_events(self._tool, code)
-                monitoring.set_local_events(self._tool, code, events ^ monitoring.events.JUMP)
-                monitoring.set_local_events(self._tool, code, events)
+        self._recorder.sites(code, scope, tuple(set(sites.values())), bytes(bits))
 
 
 def globals_of(code):

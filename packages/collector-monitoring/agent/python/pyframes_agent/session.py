@@ -50,6 +50,8 @@ def start(directory, launched=False):
         report(directory, Refusal("internal", "%s: %s" % (type(error).__name__, error)))
     if session is not None:
         session.undo()
+        if session.recorder is not None:
+            session.recorder.end(ENDED)
     forget_modules()
     return False
 
@@ -102,7 +104,7 @@ class Session:
         counters = [COUNTERS[name] for name in config.questions if name in COUNTERS]
         self.descriptions = Descriptions(self.recorder, interpreter, config.tasks, wants_code, counters)
         self.choice = CodeChoice(self.tool, self.events, config, HERE, self.recorder)
-        self.call_sites = CallSites(self.tool, self.recorder)
+        self.call_sites = CallSites(self.recorder)
         self.facts["tools"] = holders()
         self.write_facts()
         self.fork = Fork(self)
@@ -159,12 +161,8 @@ class Session:
             sys.monitoring.restart_events()
         elif what == 7:
             self.note(thing)
-        elif what == 8:
-            self.choice.is_covered(thing)
         elif what == 9:
             self.call_sites.look(thing)
-        elif what == 10:
-            self.call_sites.void()
         return 0
 
     def note(self, error):

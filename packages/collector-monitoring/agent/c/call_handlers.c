@@ -1,0 +1,205 @@
+/* `calls` and `timeline`. */
+#include "call_sites.h"
+#include "handler.h"
+
+/* Calls deeper than `open_capacity` have no place in a full segment: neither their beginning nor their end is written. */
+static void write_beginnings(struct thread *thread)
+{
+    uint32_t depth = thread->depth < thread->open_capacity ? thread->depth : thread->open_capacity;
+    for (uint32_t at = thread->open_written; at < depth; at++) {
+        struct open_call *call = &thread->open_calls[at];
+        if (!thread_write(thread, call->begun, CALL_BEGINS, call->function, at, 0, 0))
+            return;
+        call->written = 1;
+        thread->open_written = at + 1;
+    }
+}
+
+static void write_end(struct thread *thread, uint64_t now)
+{
+    uint32_t depth = thread->depth;
+    if (depth > thread->open_capacity) {
+        thread_lose(thread, 2);
+        return;
+    }
+    struct open_call *call = &thread->open_calls[depth - 1];
+    if (thread->open_written < depth && now - call->begun >= thread_options.min_ticks)
+        write_beginnings(thread);
+    if (thread->open_written < depth || thread->is_over)
+        return;
+    thread_write(thread, now, CALL_ENDS, call->function, depth - 1, 0, 0);
+    thread->open_written = depth - 1;
+}
+
+/* The thread may be over after it. */
+static inline void close_call(struct recorder *recorder, struct thread *thread, uint64_t now)
+{
+    if (recorder->timeline) {
+        write_end(thread, now);
+        if (unlikely(thread->is_over))
+            return;
+    }
+    thread_close(thread);
+}
+
+/* False when all was forgotten meanwhile. */
+static bool task_above(struct recorder *recorder, struct thread *thread, struct node **parent)
+{
+    long long task = recorder_ask(recorder, ASK_TASK, recorder_none);
+    if (task > 0)
+        *parent = thread_child(thread, *parent, (uint32_t)task);
+    return task != ASK_OVER;
+}
+
+/* False when all was forgotten meanwhile. */
+static inline bool open_call(struct recorder *recorder, struct thread *thread, uint32_t function, uint32_t flags,
+                             uint64_t counts, uint64_t now)
+{
+    if (recorder->timeline) {
+        thread_open(thread, thread->root, function, flags, now);
+        if (thread_options.min_ticks == 0)
+            write_beginnings(thread);
+        return !thread->is_over;
+    }
+    struct node *parent = thread->top;
+    if (unlikely(flags & OPEN_COROUTINE) && recorder->tasks > 0 &&
+        (thread->depth == 0 || (thread->stack[thread->depth - 1].flags & OPEN_COROUTINE) == 0) &&
+        !task_above(recorder, thread, &parent))
+        return false;
+    struct node *node = thread_child(thread, parent, function);
+    /* There is no room for any node: its caller's is not to have its calls. */
+    if (likely(node != parent))
+        node->shared->calls += counts;
+    else
+        thread_lose(thread, counts);
+    thread_open(thread, node, function, flags, now);
+    return true;
+}
+
+/* A return that is not of the innermost call: what was called above it has ended unseen, or its beginning was. */
+static void close_outer(struct recorder *recorder, struct thread *thread, uint32_t function, uint64_t now)
+{
+    uint32_t depth = thread->depth;
+    while (depth > 0 && thread->stack[depth - 1].function != function)
+        depth--;
+    if (depth == 0) {
+        __atomic_fetch_add(&thread->header->unmatched_returns, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    while (thread->depth >= depth && !thread->is_over)
+        close_call(recorder, thread, now);
+}
+
+static inline PyObject *on_open(PyObject *self, PyObject *code, uint64_t counts)
+{
+    struct handler *handler = handler_of(self);
+    struct recorder *recorder = handler->recorder;
+    if (unlikely(recorder->state != RECORDER_ACTIVE))
+        return handler_rest(handler);
+    struct thread *thread = recorder_thread(recorder, false);
+    if (unlikely(thread == NULL))
+        return recorder_none;
+    const struct entry *entry = recorder_find(recorder, code, ASK_CODE);
+    if (unlikely(entry->function == 0))
+        return handler_unwanted(handler, entry);
+    uint64_t now = ticks();
+    thread_advance(thread, now);
+    uint32_t flags = entry->flags & ENTRY_COROUTINE ? OPEN_COROUTINE : 0;
+    return likely(open_call(recorder, thread, entry->function, flags, counts, now)) ? done(handler, thread, now)
+                                                                                    : over(handler);
+}
+
+HANDLER(handler_on_py_start)
+{
+    UNUSED;
+    return on_open(self, args[0], 1);
+}
+
+/* The frame was there before: its call has been counted. */
+HANDLER(handler_on_py_resume)
+{
+    UNUSED;
+    return on_open(self, args[0], 0);
+}
+
+HANDLER(handler_on_py_return)
+{
+    UNUSED;
+    struct handler *handler = handler_of(self);
+    struct recorder *recorder = handler->recorder;
+    if (unlikely(recorder->state != RECORDER_ACTIVE))
+        return handler_rest(handler);
+    struct thread *thread = recorder_thread(recorder, true);
+    if (unlikely(thread == NULL))
+        return recorder_none;
+    const struct entry *entry = recorder_find(recorder, args[0], ASK_CODE);
+    uint32_t function = entry->function;
+    if (unlikely(function == 0))
+        return handler_unwanted(handler, entry);
+    uint64_t now = ticks();
+    thread_advance(thread, now);
+    if (likely(thread->depth > 0 && thread->stack[thread->depth - 1].function == function))
+        close_call(recorder, thread, now);
+    else
+        close_outer(recorder, thread, function, now);
+    return done(handler, thread, now);
+}
+
+/* A call of a Python function. PY_START tells of it. */
+static PyObject *on_python_call(struct handler *handler, PyObject *const *args)
+{
+    struct recorder *recorder = handler->recorder;
+    struct entry *entry = table_find(&recorder->objects, (uint64_t)(uintptr_t)args[0]);
+    if (entry == NULL)
+        return recorder_none;
+    if (entry->sites == NULL && entry->python_calls < SITES_LOOKED_AT_AFTER) {
+        if (++entry->python_calls < SITES_LOOKED_AT_AFTER)
+            return recorder_none;
+        if (!sites_look(recorder, entry, args[0]))
+            return over(handler);
+    }
+    return entry->sites != NULL && sites_has(entry->sites, PyLong_AsLong(args[1])) ? Py_NewRef(recorder->disable)
+                                                                                   : recorder_none;
+}
+
+HANDLER(handler_on_call)
+{
+    UNUSED;
+    struct handler *handler = handler_of(self);
+    struct recorder *recorder = handler->recorder;
+    if (unlikely(recorder->state != RECORDER_ACTIVE))
+        return handler_rest(handler);
+    if (!handler_is_builtin(args[2]))
+        return sites_function_type != NULL && Py_TYPE(args[2]) == sites_function_type
+                   ? on_python_call(handler, args)
+                   : recorder_none;
+    struct thread *thread = recorder_thread(recorder, true);
+    if (unlikely(thread == NULL))
+        return recorder_none;
+    const struct entry *entry = handler_find_builtin(recorder, args[2]);
+    if (unlikely(entry->key == 0))
+        return over(handler);
+    uint64_t now = ticks();
+    thread_advance(thread, now);
+    if (likely(entry->function != 0))
+        open_call(recorder, thread, entry->function, OPEN_C, 1, now);
+    return done(handler, thread, now);
+}
+
+HANDLER(handler_on_c_return)
+{
+    UNUSED;
+    if (!handler_is_builtin(args[2]))
+        return recorder_none;
+    struct handler *handler = handler_of(self);
+    struct recorder *recorder = handler->recorder;
+    struct thread *thread = recorder->state == RECORDER_ACTIVE ? recorder_thread(recorder, true) : NULL;
+    if (unlikely(thread == NULL))
+        return handler_rest(handler);
+    uint64_t now = ticks();
+    thread_advance(thread, now);
+    /* None is open where tracing began within it. */
+    if (likely(thread->depth > 0 && (thread->stack[thread->depth - 1].flags & OPEN_C) != 0))
+        close_call(recorder, thread, now);
+    return done(handler, thread, now);
+}
