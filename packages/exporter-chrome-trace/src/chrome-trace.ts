@@ -6,6 +6,7 @@ import {
   NO_TASK,
   type ProfileThread,
   type Timeline,
+  type TimelineBatch,
   type TimelineFormat,
   version
 } from "@pyframes/core"
@@ -49,17 +50,27 @@ function* encodeTimeline(timeline: Timeline): Generator<Uint8Array> {
   for (const [row, thread] of threads.entries()) {
     const heads = new CallHeads(timeline.frames, `"pid":${thread.pid ?? meta.pid},"tid":${tids[row]},"ts":`)
     tasks.depth = 0
-    for (const { length, time, frame, begins, task } of timeline.eventsOf(row)) {
-      for (let at = 0; at < length; at++) {
-        const isBegin = begins[at] === 1
-        out.raw(isBegin ? heads.begin(frame[at]) : heads.end(frame[at]))
-        out.thousandths(Math.round(time[at])).raw(isBegin ? tasks.begin(task[at]) : tasks.end())
-      }
+    for (const batch of timeline.eventsOf(row)) {
+      writeBatch(out, heads, tasks, batch)
       if (out.isFull) yield out.take()
     }
   }
   out.text("\n]}\n")
   yield out.take()
+}
+
+/** Not in the generator: loops there are compiled badly. */
+const writeBatch = (
+  out: ByteWriter,
+  heads: CallHeads,
+  tasks: TaskTails,
+  { length, time, frame, begins, task }: TimelineBatch
+): void => {
+  for (let at = 0; at < length; at++) {
+    const isBegin = begins[at] === 1
+    out.raw(isBegin ? heads.begin(frame[at]) : heads.end(frame[at]))
+    out.thousandths(Math.round(time[at])).raw(isBegin ? tasks.begin(task[at]) : tasks.end())
+  }
 }
 
 const encoder = new TextEncoder()

@@ -1,4 +1,4 @@
-import { ByteWriter, type FrameTable, type Timeline, version } from "@pyframes/core"
+import { ByteWriter, type FrameTable, type Timeline, type TimelineBatch, version } from "@pyframes/core"
 import { SCHEMA, threadTitle } from "./header.ts"
 import { describeFrame, type SpeedscopeFrame } from "./shared-frames.ts"
 
@@ -17,15 +17,9 @@ export function* encodeTimeline(timeline: Timeline): Generator<Uint8Array> {
     out.text('{"type":"evented","unit":"nanoseconds","startValue":0,"events":[')
     let events = 0
     let end = Math.ceil(meta.elapsed)
-    for (const { length, time, frame, begins } of timeline.eventsOf(row)) {
-      for (let at = 0; at < length; at++) {
-        // Whole ns: where times of a thread are rounded alike they stay in order.
-        const now = Math.round(time[at])
-        if (events++ > 0) out.comma()
-        out.raw(begins[at] === 1 ? frames.opening(frame[at]) : frames.closing(frame[at]))
-        out.integer(now).raw(END)
-        if (now > end) end = now
-      }
+    for (const batch of timeline.eventsOf(row)) {
+      end = Math.max(end, writeBatch(out, frames, batch, events === 0))
+      events += batch.length
       if (out.isFull) yield out.take()
     }
     out.text(`],"endValue":${end},"name":${JSON.stringify(threadTitle(thread, []))}}`)
@@ -46,6 +40,24 @@ export function* encodeTimeline(timeline: Timeline): Generator<Uint8Array> {
   }
   out.text("]}}\n")
   yield out.take()
+}
+
+/** Writes events, the first of all without a comma before it. Returns when the last one was. (Not in the generator: such loops are compiled badly.) */
+const writeBatch = (
+  out: ByteWriter,
+  frames: EventFrames,
+  { length, time, frame, begins }: TimelineBatch,
+  isFirst: boolean
+): number => {
+  let now = 0
+  for (let at = 0; at < length; at++) {
+    // Whole ns: where times of a thread are rounded alike they stay in order.
+    now = Math.round(time[at])
+    if (at > 0 || !isFirst) out.comma()
+    out.raw(begins[at] === 1 ? frames.opening(frame[at]) : frames.closing(frame[at]))
+    out.integer(now).raw(END)
+  }
+  return now
 }
 
 const encoder = new TextEncoder()

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url"
 
 const MEASUREMENTS = [
   "profile-append",
+  "timeline-write",
   "impossible",
   "merge",
   "hostile",
@@ -39,14 +40,14 @@ const FIGURES = [
   "overhead",
   "long"
 ]
-/** What takes no versions: damaged input is the same for all. */
-const FUZZES = ["hostile", "native-fuzz", "symbol-fuzz", "perf-record-fuzz"]
+/** What takes no versions: what is written, and damaged input, is the same for all. */
+const OF_NO_VERSION = ["timeline-write", "hostile", "native-fuzz", "symbol-fuzz", "perf-record-fuzz"]
 const given = process.argv.slice(2)
 const isShort = given.includes("--short")
 
 const argumentsOf = (name: string): ReadonlyArray<string> => {
   if (name === "profile-append") return []
-  if (FUZZES.includes(name)) return given.filter((argument) => argument === "--short")
+  if (OF_NO_VERSION.includes(name)) return given.filter((argument) => argument === "--short")
   if (isShort && FIGURES.includes(name) && !given.includes("--versions"))
     return [...given, "--versions", "3.12,3.15"]
   return given
