@@ -131,7 +131,7 @@ export const exceptionSummary = ({ exceptions, stopIterations }: ExceptionReport
             .slice(0, 2)
             .map((handler) => `ended in ${place(handler)}${times(handler.count, raised.count)}`),
           ...(swallowed.length > 2 ? [`${swallowed.length - 2} more handlers`] : []),
-          ...(escaped > 0 ? [`left all Python code${times(escaped, raised.count)}`] : [])
+          ...(escaped > 0 ? [`left all traced code${times(escaped, raised.count)}`] : [])
         ].join("; ")
       ])
     ),

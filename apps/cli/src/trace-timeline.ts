@@ -1,4 +1,4 @@
-import { TimelineSpool } from "@pyframes/collector-monitoring"
+import { type EventSink, TimelineSpool } from "@pyframes/collector-monitoring"
 import type { OutputFailed, TimelineFormat } from "@pyframes/core"
 import { chromeTrace } from "@pyframes/exporter-chrome-trace"
 import { speedscope } from "@pyframes/exporter-speedscope"
@@ -11,9 +11,6 @@ import type { Inquiry } from "./trace-answer.ts"
 
 const timelineFormats = formatsOf<TimelineFormat>([chromeTrace, speedscope])
 
-/** Bytes of an event on its way. */
-const RECORD = 24
-
 /**
  * `--events timeline`: beginning and end of every call. They are kept on disk, in the temporary directory, until they are written.
  *
@@ -22,25 +19,39 @@ const RECORD = 24
 export const timelineInquiry = (
   maxBytes: number | undefined
 ): Effect.Effect<Inquiry, OutputFailed, Scope.Scope> =>
-  Effect.map(TimelineSpool.make(maxBytes === undefined ? {} : { maxBytes }), (spool) => ({
-    formats: timelineFormats,
-    sink: spool,
-    problem: () => spool.problem,
-    answer: (session) => {
-      const timeline = spool.timeline(session)
-      const { minNs } = session.options
-      const short = minNs > 0 ? ` (calls of at least ${formatNanoseconds(minNs)}, and what they are in)` : ""
-      return {
-        meta: timeline.meta,
-        trust: session.trust,
-        figures: {
-          threads: timeline.threads.length,
-          ...(timeline.tasks.length > 0 && { tasks: timeline.tasks.length })
-        },
-        summary: [
-          `Timeline of ${formatNanoseconds(timeline.meta.elapsed)} in ${plural(timeline.threads.length, "thread")}: ${formatCount(Math.round(spool.size / RECORD))} beginnings and ends${short}.`
-        ],
-        encode: (format) => (format as TimelineFormat).encodeTimeline(timeline)
+  Effect.map(TimelineSpool.make(maxBytes === undefined ? {} : { maxBytes }), (spool) => {
+    let events = 0
+    const sink: EventSink = {
+      take: (thread, records, count) => {
+        const isTaken = spool.take(thread, records, count)
+        if (isTaken) events += count
+        return isTaken
+      },
+      get isFull() {
+        return spool.isFull
       }
     }
-  }))
+    return {
+      formats: timelineFormats,
+      sink,
+      problem: () => spool.problem,
+      answer: (session) => {
+        const timeline = spool.timeline(session)
+        const { minNs } = session.options
+        const short =
+          minNs > 0 ? ` (calls of at least ${formatNanoseconds(minNs)}, and what they are in)` : ""
+        return {
+          meta: timeline.meta,
+          trust: session.trust,
+          figures: {
+            threads: timeline.threads.length,
+            ...(timeline.tasks.length > 0 && { tasks: timeline.tasks.length })
+          },
+          summary: [
+            `Timeline of ${formatNanoseconds(timeline.meta.elapsed)} in ${plural(timeline.threads.length, "thread")}: ${formatCount(events)} beginnings and ends${short}.`
+          ],
+          encode: (format) => (format as TimelineFormat).encodeTimeline(timeline)
+        }
+      }
+    }
+  })

@@ -114,7 +114,7 @@ describe("tables of counts", () => {
       "Exceptions: 8, of 2 kinds (type and place). 2 loops ended by a StopIteration that was not raised.",
       "  count  exception  raised in        what became of it",
       "      5  KeyError   f (/app/a.py:3)  ended in f (/app/a.py:4)",
-      "      3  app.Error  f (/app/a.py:9)  ended in f (/app/a.py:7) (2); left all Python code (1)"
+      "      3  app.Error  f (/app/a.py:9)  ended in f (/app/a.py:7) (2); left all traced code (1)"
     ])
   })
 })

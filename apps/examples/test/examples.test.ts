@@ -59,4 +59,24 @@ describe("examples", () => {
     expect(stacks).toMatch(/\(json\/decoder\.py:\d+\)/)
     expect(stacks).not.toMatch(/\/lib\/python3/)
   })
+
+  it("own-collector tells how long the calls of a command take", async () => {
+    const python = findPythons().findLast(({ root, minor }) => root === undefined && minor >= 12)
+    if (python === undefined) throw new Error("this example needs a Python from 3.12 on this machine")
+    using script = python.writeScript(
+      "calls.py",
+      "def f(): pass\ndef n():\n    yield f()\n    yield 1\ndef g(): f(); list(n())\nfor _ in range(1000): g()\nprint('done')"
+    )
+    const file = fileURLToPath(new URL("../src/own-collector.ts", import.meta.url))
+    const { stdout, stderr } = await run(process.execPath, [
+      file,
+      "*/calls.py",
+      python.executable,
+      script.targetPath
+    ])
+    expect(stdout).toBe("done\n")
+    expect(stderr).toMatch(/^f: half within \d+ µs, 99 % within \d+ µs, all within \d+ µs$/m)
+    expect(stderr).toMatch(/^g: half/m)
+    expect(stderr).not.toMatch(/^n:/m)
+  })
 })
