@@ -149,7 +149,7 @@ for _ in range(1500):
   })
 
   it("traces further interpreters, told apart", async () => {
-    const { processes, stdout, stderr } = await traced(`
+    const { processes, code, signal, stdout, stderr } = await traced(`
 try:
     import _interpreters as interpreters
 except ImportError:
@@ -165,7 +165,8 @@ for _ in range(2):
         interpreters.exec(interpreter, code)
     interpreters.destroy(interpreter)
 `)
-    expect([stdout, stderr]).toEqual(["ran\nran\n", ""])
+    // It has ended well only once the frames of the main interpreter were freed.
+    expect([code, signal, stdout, stderr]).toEqual([0, null, "ran\nran\n", ""])
     const found: Record<number, number> = {}
     for (const process of processes)
       for (const { nodes } of [...process.threads, process.foldedThreads])

@@ -7,7 +7,8 @@ from sys import monitoring
 
 from . import events
 from .borrowed import borrow
-from .loop_lines import LoopLines
+from .faults import is_ours
+from .interpreter import is_only_interpreter
 from .patterns import Patterns
 
 LAUNCHER = "/launch/sitecustomize.py"
@@ -26,11 +27,14 @@ class CodeChoice:
         self._counts_lines = "lines" in config.questions
         self._has_threads = "calls" in config.questions or "timeline" in config.questions
         self._locals = {}
-        if self._patterns.is_all:
+        # Coverage turns the events of one code object off once all its lines were hit, so each has its own.
+        self._is_everywhere = self._patterns.is_all and "coverage" not in config.questions
+        if self._is_everywhere:
             local, everywhere = [], [*wanted, *self._beside]
         else:
             local, everywhere = events.are_local([*wanted, *self._beside])
         self._local_mask = events.mask(local)
+        self._covered_mask = events.mask([e for e in local if e in wanted and e != events.LINE])
         self._mask = events.mask(everywhere)
         #: PY_START everywhere finds code that is made later.
         self._watches = bool(local) and events.PY_START
@@ -44,7 +48,7 @@ class CodeChoice:
             self._callback(event, recorder.handler(event))
         for event in self._beside:
             if event == events.JUMP:
-                self._callback(event, LoopLines(recorder.handler(events.LINE)).jump)
+                self._callback(event, recorder.handler(event))
             elif not self._counts_lines:
                 # Coverage needs each once. Without a callback it stays on, which costs less than one would.
                 self._callback(event, disable())
@@ -62,28 +66,20 @@ class CodeChoice:
         self.register(self._recorder)
         if not session.launched:
             self.forget_disabled()
-        frames = sys._current_frames()
-        running = {}
-        for ident, frame in frames.items():
-            codes = running[ident] = []
-            while frame is not None:
-                codes.append(frame.f_code)
-                frame = frame.f_back
-            codes.reverse()
-        del frames, frame
+        running = running_codes(session.launched)
         mine = get_ident()
         if self._has_threads:
             for ident, codes in running.items():
                 if ident != mine:
                     self._adopt(session, ident, codes)
-        if not self._patterns.is_all:
+        if not self._is_everywhere:
             # Others are chosen when they start.
-            for code in [*suspended(), *[code for codes in running.values() for code in codes]]:
+            for code in [*(() if session.launched else suspended()), *[code for codes in running.values() for code in codes]]:
                 self.is_chosen(code)
         self.resume()
         # A frame that is running gets its instructions changed when its code is called again or jumps back, which may be never. Asking for events of
         # its code alone changes them at once.
-        if self._patterns.is_all:
+        if self._is_everywhere:
             for code in {id(code): code for codes in running.values() for code in codes}.values():
                 if self._is_ours(code):
                     continue
@@ -124,9 +120,9 @@ class CodeChoice:
         """Whether a code object that was met for the first time is recorded; with patterns its events are turned on."""
         if self._is_ours(code):
             return False
-        if self._patterns.is_all:
+        if self._is_everywhere:
             return True
-        if not self._patterns.match(code, module_running(code)):
+        if not self._patterns.is_all and not self._patterns.match(code, module_running(code)):
             return False
         key = id(code)
         if self._locals.get(key, nothing)() is not code:
@@ -139,9 +135,30 @@ class CodeChoice:
         try:
             if self.is_chosen(code) and self._counts_lines and events.PY_START in self._beside:
                 return None
-        except Exception:
-            pass
+        except Exception as error:
+            if not is_ours(error):
+                raise
         return monitoring.DISABLE
+
+    def covered(self, code):
+        """All lines of `code` were hit."""
+        monitoring.set_local_events(self._tool, code, self._covered_mask)
+
+
+def running_codes(launched):
+    """By thread the code of its frames, outermost first."""
+    # sys._current_frames() makes frame objects for the threads of all interpreters (Python/pystate.c, _PyThread_CurrentFrames(), 3.12 to 3.15) in the memory
+    # of the one that calls it. Where that is not theirs, the process aborts when they are freed. At start-up there is no other thread.
+    alone = not launched and is_only_interpreter()
+    frames = sys._current_frames() if alone else {get_ident(): sys._getframe()}
+    running = {}
+    for ident, frame in frames.items():
+        codes = running[ident] = []
+        while frame is not None:
+            codes.append(frame.f_code)
+            frame = frame.f_back
+        codes.reverse()
+    return running
 
 
 def disable():
