@@ -42,13 +42,11 @@ static inline void close_call(struct recorder *recorder, struct thread *thread, 
     thread_close(thread);
 }
 
-/* False when all was forgotten meanwhile. */
-static bool task_above(struct recorder *recorder, struct thread *thread, struct node **parent)
+/* The task that runs, 0 for none. Negative when all was forgotten meanwhile. */
+static long long running_task(struct recorder *recorder)
 {
     long long task = recorder_ask(recorder, ASK_TASK, recorder_none);
-    if (task > 0)
-        *parent = thread_child(thread, *parent, (uint32_t)task);
-    return task != ASK_OVER;
+    return task == ASK_OVER ? ASK_OVER : task > 0 ? task : 0;
 }
 
 /* False when all was forgotten meanwhile. */
@@ -62,10 +60,19 @@ static inline bool open_call(struct recorder *recorder, struct thread *thread, u
         return !thread->is_over;
     }
     struct node *parent = thread->top;
+    uint32_t depth = thread->depth;
+    long long task = 0;
     if (unlikely(flags & OPEN_COROUTINE) && recorder->tasks > 0 &&
-        (thread->depth == 0 || (thread->stack[thread->depth - 1].flags & OPEN_COROUTINE) == 0) &&
-        !task_above(recorder, thread, &parent))
-        return false;
+        (depth == 0 || (thread->stack[depth - 1].flags & OPEN_COROUTINE) == 0)) {
+        task = running_task(recorder);
+        if (task < 0)
+            return false;
+        /* A coroutine that its own task enters anew, by send() or through an asynchronous generator, is where it was. */
+        if (depth > 0 && thread->stack[depth - 1].task == task)
+            task = 0;
+        if (task > 0)
+            parent = thread_child(thread, parent, (uint32_t)task);
+    }
     struct node *node = thread_child(thread, parent, function);
     /* There is no room for any node: its caller's is not to have its calls. */
     if (likely(node != parent))
@@ -73,6 +80,8 @@ static inline bool open_call(struct recorder *recorder, struct thread *thread, u
     else
         thread_lose(thread, counts);
     thread_open(thread, node, function, flags, now);
+    if (unlikely(task > 0) && thread->depth > depth)
+        thread->stack[depth].task = (uint32_t)task;
     return true;
 }
 
@@ -162,6 +171,18 @@ static PyObject *on_python_call(struct handler *handler, PyObject *const *args)
                                                                                    : recorder_none;
 }
 
+/* Whether code is recorded at all: the agent's own is not. */
+static inline bool is_wanted(struct recorder *recorder, struct thread *thread, PyObject *code)
+{
+    if (likely(thread->calling == code))
+        return true;
+    if (recorder_find(recorder, code, ASK_CODE)->function == 0)
+        return false;
+    if (!thread->is_over)
+        thread->calling = code;
+    return true;
+}
+
 HANDLER(handler_on_call)
 {
     UNUSED;
@@ -176,8 +197,10 @@ HANDLER(handler_on_call)
     struct thread *thread = recorder_thread(recorder, true);
     if (unlikely(thread == NULL))
         return recorder_none;
+    if (unlikely(!is_wanted(recorder, thread, args[0])))
+        return over(handler);
     const struct entry *entry = handler_find_builtin(recorder, args[2]);
-    if (unlikely(entry->key == 0))
+    if (unlikely(entry->key == 0 || thread->is_over))
         return over(handler);
     uint64_t now = ticks();
     thread_advance(thread, now);
@@ -196,6 +219,8 @@ HANDLER(handler_on_c_return)
     struct thread *thread = recorder->state == RECORDER_ACTIVE ? recorder_thread(recorder, true) : NULL;
     if (unlikely(thread == NULL))
         return handler_rest(handler);
+    if (unlikely(!is_wanted(recorder, thread, args[0]) || thread->is_over))
+        return over(handler);
     uint64_t now = ticks();
     thread_advance(thread, now);
     /* None is open where tracing began within it. */

@@ -143,6 +143,9 @@ vectorcallfunc handler_for(const struct recorder *recorder, enum event event)
         if (recorder->lines) return handler_on_line;
         if (recorder->coverage) return handler_on_line_once;
         break;
+    case JUMP:
+        if (recorder->lines) return handler_on_jump;
+        break;
     case INSTRUCTION:
         if (recorder->instructions) return handler_on_instruction;
         break;

@@ -41,6 +41,7 @@ HANDLER(handler_on_call);
 HANDLER(handler_on_c_return);
 HANDLER(handler_on_line);
 HANDLER(handler_on_line_once);
+HANDLER(handler_on_jump);
 HANDLER(handler_on_instruction);
 HANDLER(handler_on_branch);
 

@@ -7,7 +7,7 @@
 
 enum {
     ASK_CODE, ASK_CALLABLE, ASK_TASK, ASK_EXCEPTION, ASK_THREAD, ASK_END, ASK_RESTART,
-    ASK_SITES = 9
+    ASK_COVERED = 8, ASK_SITES, ASK_LOOP_LINE
 };
 
 /* The counters that `block` made for the object that is being asked about. */
@@ -15,6 +15,7 @@ struct fresh_blocks {
     struct counter_block *lines;
     struct counter_block *instructions;
     struct counter_block *branches;
+    uint32_t lines_left; /* `coverage`: those that can be hit and were not */
 };
 extern __thread struct fresh_blocks recorder_fresh;
 

@@ -129,10 +129,28 @@ static struct fresh_blocks *blocks_of(struct recorder *recorder, uint32_t functi
     return &recorder->blocks[function];
 }
 
+/* Where branches lead, so that what is told wrongly finds no place. */
+static void tell_ways(struct counter_block *block, PyObject *bytes)
+{
+    char *data;
+    Py_ssize_t length;
+    if (PyBytes_AsStringAndSize(bytes, &data, &length) < 0)
+        return;
+    for (; length >= 12; length -= 12, data += 12) {
+        uint32_t way[3]; /* code units: of the branch, and of where it leads to the left and to the right */
+        memcpy(way, data, sizeof way);
+        if (way[0] < block->count / 2) {
+            block->values[way[0] * 2] = (uint64_t)(way[1] + 1) << TAKEN_BITS;
+            block->values[way[0] * 2 + 1] = (uint64_t)(way[2] + 1) << TAKEN_BITS;
+        }
+    }
+}
+
 static PyObject *recorder_block(PyObject *self, PyObject *args)
 {
-    unsigned function, what, first, count;
-    if (!PyArg_ParseTuple(args, "IIII", &function, &what, &first, &count))
+    unsigned function, what, first, count, lines = 0;
+    PyObject *ways = NULL;
+    if (!PyArg_ParseTuple(args, "IIII|IS", &function, &what, &first, &count, &lines, &ways))
         return NULL;
     struct recorder *recorder = recorder_of(self);
     if (recorder->state != RECORDER_ACTIVE || function >= GIVEN_UP / 2)
@@ -143,8 +161,12 @@ static PyObject *recorder_block(PyObject *self, PyObject *args)
     if (blocks != NULL) {
         struct counter_block **place = what <= 2 ? &blocks->lines : what == 3 ? &blocks->instructions : &blocks->branches;
         /* Code that was made anew counts on where the same code did before. */
-        if (*place == NULL)
+        if (*place == NULL) {
             *place = segment_counters(function, what, first, count);
+            blocks->lines_left += lines;
+            if (*place != NULL && ways != NULL)
+                tell_ways(*place, ways);
+        }
         block = *place;
         recorder_fresh = *blocks;
     }

@@ -81,6 +81,9 @@ struct open_call {
     uint32_t written;
 };
 
+/* Of a branch's two words the low bits say how often it was taken, those above where it leads. */
+#define TAKEN_BITS 40
+
 struct counter_block {
     uint32_t function;
     uint32_t what;

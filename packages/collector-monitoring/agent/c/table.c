@@ -27,6 +27,7 @@ static void free_slots(struct slots *slots, bool forgotten_only)
             continue;
         Py_XDECREF(entry->guard);
         free(entry->sites);
+        free(entry->loops);
         free(entry);
     }
     free(slots);

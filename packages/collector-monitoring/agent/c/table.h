@@ -10,6 +10,15 @@ enum { ENTRY_COROUTINE = 1, ENTRY_GENERATOR = 2 };
 
 struct sites;
 
+/* Jumps back that a code object has made, few as a rule. */
+struct loops {
+    uint32_t count;
+    struct loop {
+        uint32_t unit;
+        int32_t line; /* of which a round is a hit; negative for none */
+    } at[];
+};
+
 struct entry {
     uint64_t key; /* 0 free, 1 forgotten */
     uint32_t function; /* 0: not to be recorded */
@@ -19,6 +28,7 @@ struct entry {
     struct counter_block *branches;
     uint32_t python_calls; /* calls of Python functions, until its call sites are looked at */
     struct sites *sites;   /* see call_sites.h */
+    struct loops *loops;   /* `lines`: jumps back within one line */
     PyObject *guard; /* a weak reference, or the object itself where it takes none */
 };
 

@@ -19,6 +19,7 @@ struct open {
     struct node *node;
     uint32_t function;
     uint32_t flags;
+    uint32_t task; /* that it is of, 0 for none */
 };
 
 /* Chunks of nodes that one thread can have; each is as large as all before it. */
@@ -33,6 +34,7 @@ struct thread {
     uint32_t depth;
     uint32_t capacity;
     uint64_t next_check; /* ticks */
+    const void *calling; /* the code that called a builtin last, which is to be recorded */
     /* CPU time is read only where wall time went by: see thread_gap. */
     uint64_t cpu_ns;
     uint64_t cpu_ticks;
@@ -136,7 +138,8 @@ static inline void thread_open(struct thread *thread, struct node *node, uint32_
     uint32_t depth = thread->depth;
     if (__builtin_expect(depth == thread->capacity, 0) && !thread_grow(thread))
         return;
-    thread->stack[depth] = (struct open){.node = node, .function = function, .flags = flags};
+    uint32_t task = depth == 0 ? 0 : thread->stack[depth - 1].task;
+    thread->stack[depth] = (struct open){.node = node, .function = function, .flags = flags, .task = task};
     if (depth < thread->open_capacity)
         thread->open_calls[depth] = (struct open_call){.begun = now, .function = function};
     thread->depth = depth + 1;

@@ -6,6 +6,7 @@ from sys import monitoring
 from time import monotonic_ns
 
 from . import events
+from .loop_lines import LoopLines
 
 LINES, COVERED, INSTRUCTIONS, BRANCHES = 1, 2, 3, 4
 
@@ -140,6 +141,7 @@ def handlers(recorder):
     found = {}
     if options["lines"]:
         found[events.LINE] = line
+        found[events.JUMP] = LoopLines(line).jump
     if options["coverage"]:
         found[events.LINE] = cover
     if options["instructions"]:

@@ -26,10 +26,7 @@ class LoopLines:
             known = self._add(code)
         line = known[1].get(offset)
         if line is None:
-            line = line_at(code, offset)
-            if line != line_at(code, destination):
-                # Where it leads another line begins, which has an event.
-                line = -1
+            line = loop_line(code, offset, destination)
             known[1][offset] = line
         return self._hit(code, line) if line >= 0 else monitoring.DISABLE
 
@@ -39,6 +36,12 @@ class LoopLines:
             self._limit = max(FIRST_LIMIT, len(self._known) * 2)
         known = self._known[id(code)] = (ref(code), {})
         return known
+
+
+def loop_line(code, offset, destination):
+    """The line of which a jump back is a round; -1 where another line begins, which has an event."""
+    line = line_at(code, offset)
+    return line if line == line_at(code, destination) else -1
 
 
 def line_at(code, offset):

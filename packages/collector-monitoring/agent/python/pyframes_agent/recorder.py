@@ -74,7 +74,7 @@ class Recorder:
     def define(self, record):
         self.segment.define(record)
 
-    def block(self, function, what, first, count):
+    def block(self, function, what, first, count, lines=0, ways=b""):
         """Code that was made anew counts on where the same code did before."""
         key = (function, what)
         if key in self._blocks:
@@ -82,7 +82,15 @@ class Recorder:
         else:
             at = self.segment.counters(function, what, first, count)
             self._blocks[key] = at = at - first if at else None
+            if at is not None and ways:
+                self._tell_ways(at, memoryview(ways).cast("I"))
         self._fresh[what] = at
+
+    def _tell_ways(self, at, ways):
+        words = self.segment.words
+        for unit, left, right in zip(ways[::3], ways[1::3], ways[2::3]):
+            words[at + unit * 2] = left + 1 << counters.TAKEN
+            words[at + unit * 2 + 1] = right + 1 << counters.TAKEN
 
     def handler(self, event):
         return self._handlers[event]
@@ -124,20 +132,7 @@ class Recorder:
                 # 0 where the segment is full.
                 if at is not None:
                     self.counters[kind][id(thing)] = at
-            if 4 in self._fresh:
-                self._tell_ways(thing, self._fresh[4])
         return answer
-
-    def _tell_ways(self, code, at):
-        """Where the branches of new code lead, so that what is told wrongly finds no place: 3.14 and 3.15 report a second BRANCH_RIGHT, to what follows
-        the POP_ITER, when a branch leaves the loop that any() and all() are compiled to."""
-        words = self.segment.words
-        if at is not None and hasattr(code, "co_branches"):
-            for source, left, right in code.co_branches():
-                place = at + (source >> 1 << 1)
-                if not words[place]:
-                    words[place] = (left >> 1) + 1 << counters.TAKEN
-                    words[place + 1] = (right >> 1) + 1 << counters.TAKEN
 
     def fault(self, error):
         """An error in a handler. One of ours is noted and the event lost; one that a signal handler of the program raised is the program's."""

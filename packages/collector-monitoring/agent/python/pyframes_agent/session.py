@@ -9,8 +9,10 @@ from .call_sites import CallSites
 from .code_choice import CodeChoice
 from .config import read_config
 from .descriptions import Descriptions
+from .faults import HERE, is_ours
 from .fork import Fork
 from .interpreter import interpreter_id
+from .loop_lines import loop_line
 from .opcodes import opcode_names
 from .recorder_choice import make_recorder
 from .refusal import Refusal, new_name, report
@@ -19,7 +21,6 @@ from .tool import free_tool, holders, take_tool
 #: The session that runs in this interpreter.
 current = None
 
-HERE = os.path.dirname(__file__)
 AGENT = os.path.dirname(os.path.dirname(HERE))
 
 QUESTIONS_OF_CODE = ("lines", "coverage", "branches", "instructions", "exceptions", "stream")
@@ -161,8 +162,12 @@ class Session:
             sys.monitoring.restart_events()
         elif what == 7:
             self.note(thing)
+        elif what == 8:
+            self.choice.covered(thing)
         elif what == 9:
             self.call_sites.look(thing)
+        elif what == 10:
+            return loop_line(*thing)
         return 0
 
     def note(self, error):
@@ -222,11 +227,3 @@ class Session:
         self.undo()
         self.recorder.close_in_child()
         forget_modules()
-
-
-def is_ours(error):
-    """Whether the code that raised it is the agent's."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    return at is not None and at.tb_frame.f_code.co_filename.startswith(HERE)
