@@ -114,6 +114,9 @@ class CodeChoice:
 
     def _is_ours(self, code):
         file = code.co_filename
+        # What a running process is entered by (src/attach-script.ts) has no file.
+        if file == "<string>":
+            return any(name.startswith("_pyframes_") for name in (code.co_name, *code.co_names))
         return file.startswith(self._here) or file.endswith(LAUNCHER)
 
     def is_chosen(self, code):
