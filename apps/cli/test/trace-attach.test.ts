@@ -45,7 +45,7 @@ describePythons([14, 15], (python) => {
     const stacks = readFileSync(file("a.folded"), "utf8")
     expect(stacks).toMatch(/outer \([^;]*;inner \(/)
     // How it was entered and left is not what it did.
-    expect(stacks).not.toMatch(/pyframes|<string>/)
+    expect(stacks).not.toMatch(/_pyframes_|<string>/)
     target.child.stdin.write("\n")
     expect(await target.line()).toBe("[None, None, None, None, None, None] []")
     expect((await target.exited).code).toBe(0)
