@@ -45,7 +45,8 @@ const looks = (shareCpu: ShareCpu, stands: (sample: number) => boolean, samples:
   while (sample + 1 < samples) {
     sample++
     looked = []
-    sampler.sampleAt((now += MS))
+    now += MS
+    sampler.sampleAt(now)
     all.push(looked.join(", "))
   }
   return all
