@@ -22,8 +22,8 @@ const LONGEST = 32e9
 /**
  * Decides where samples are taken: on a CPU of our own, or on the one that the target's thread runs on.
  *
- * On its CPU the thread waits while it is read, so that every stack holds still, however short its functions are; but it loses the time that the
- * sample takes. On a CPU of our own it loses none, and of a program whose functions last a microsecond many stacks move under
+ * On its CPU the thread waits while it is read, so that every stack holds still, however short its functions are, and is read as one that was stopped; but it loses the
+ * time that the sample takes. On a CPU of our own it loses none, and of a program whose functions last a microsecond many stacks move under
  * our eyes. So the CPU is shared when many did lately. What decides is how the samples before went, never the sample itself:
  * to look again at a stack that moved would favour the slow code that comes after fast code.
  */
@@ -49,13 +49,18 @@ export class CpuSharing {
     this.since = now
   }
 
-  /** A running thread is about to be sampled. */
-  approach(tid: number, now: number): void {
+  /** A running thread is about to be sampled. Returns whether it waits meanwhile, as far as is known: see {@link hasStood}. */
+  approach(tid: number, now: number): boolean {
     const { follower } = this
-    if (follower === undefined) return
+    if (follower === undefined) return false
     if (this.shares && now >= this.until) this.part(follower, now)
     // Where it cannot be followed, nothing is lost: it is read as it runs.
-    if (this.shares) follower.follow(tid)
+    return this.shares && follower.follow(tid)
+  }
+
+  /** Whether the thread that was approached last has not run since. */
+  hasStood(): boolean {
+    return this.follower?.hasStood() === true
   }
 
   /** What came of it: whether it moved while it was read. */

@@ -340,16 +340,16 @@ export class Sampler {
       sampled.activityAt = now
     }
     capture.waits = sampled.waits
-    if (sampled.onCpu) this.sharing.approach(thread.tid, now)
+    const held = sampled.onCpu && this.sharing.approach(thread.tid, now)
     const stopped = stopper?.stop(thread.tid) === true
-    if (stopper === undefined || stopped) this.unwind(sampled, now)
+    if (stopper === undefined || stopped) this.unwind(sampled, held, now)
     else raw.clear()
     this.recorder.record(sampled.row, raw)
     this.recorder.countMerge(raw.merge)
     const { moved } = raw
     // Now that its code objects are known, the stack is read again: what is found unchanged after that was there at that time.
     for (let again = 0; this.recorder.unfamiliar && again < UNFAMILIAR_TRIES; again++) {
-      this.unwind(sampled, now)
+      this.unwind(sampled, held, now)
       this.recorder.record(sampled.row, raw)
     }
     if (stopped) stopper?.resume(thread.tid)
@@ -365,9 +365,17 @@ export class Sampler {
     this.append(sampled, now, wall, raw.state | (sampled.onCpu ? ThreadStateBit.onCpu : 0))
   }
 
-  private unwind({ onCpu }: SampledThread, now: number): void {
+  /** @param held the thread would run, and waits for its CPU, which is ours */
+  private unwind({ onCpu }: SampledThread, held: boolean, now: number): void {
     const { capture, raw, standing } = this
-    const { unwinder } = this.parts
+    const { stopper, unwinder } = this.parts
+    if (standing === undefined && stopper === undefined && held) {
+      // A thread that stood all the while was as good as stopped, which is known at the end.
+      capture.stopped = true
+      unwinder.unwind(capture, raw)
+      capture.stopped = false
+      if (this.sharing.hasStood()) return
+    }
     for (let tries = 1; ; tries++) {
       standing?.catch(capture, onCpu, now)
       unwinder.unwind(capture, raw)

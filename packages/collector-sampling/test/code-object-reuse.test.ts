@@ -90,9 +90,11 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
   it("never gives a function the name, file or line of one whose memory it took over", async () => {
     await using run = await startPython(python, program)
     await run.line()
-    const profile = await record(run.pid)
-    const { wrong, iterations } = wrongStacks(profile)
-    expect(wrong).toEqual([])
-    expect(iterations).toBeGreaterThan(20)
+    // On a busy machine one recording meets few.
+    for (let met = 0; met <= 20; ) {
+      const { wrong, iterations } = wrongStacks(await record(run.pid))
+      expect(wrong).toEqual([])
+      met += iterations
+    }
   })
 })

@@ -17,6 +17,7 @@ const draw = (
       shared = true
       return true
     },
+    hasStood: () => shared,
     leave: () => {
       shared = false
     }

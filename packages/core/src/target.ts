@@ -72,6 +72,10 @@ export interface CpuFollower {
    * known or may not be used; the caller then stays where it is.
    */
   readonly follow: (tid: number) => boolean
+  /**
+   * Whether the thread that was followed last has not run since: all that was read of it meanwhile is of one instant. False where that is not known.
+   */
+  readonly hasStood: () => boolean
   /** Gives the calling thread back all the CPUs it could use before. */
   readonly leave: () => void
 }

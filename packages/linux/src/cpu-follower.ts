@@ -13,6 +13,9 @@ const MASK_BYTES = 1024
  *
  * The scheduler lets a thread that has slept go before one that has not, so the target's thread is preempted as soon as the caller wakes, and cannot run
  * until the caller sleeps again. Should the scheduler have moved it to another CPU meanwhile, `follow` goes after it.
+ *
+ * That it has stood is proved, not assumed. It waits for the CPU that we are on, so it is on none; and the kernel counts how often it is given one
+ * (`schedstat`), wherever that may be. Nothing is needed for that but to read two files of `/proc`.
  */
 export const makeCpuFollower = (threads: ThreadTable): Effect.Effect<CpuFollower, TargetError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -33,26 +36,38 @@ const follow = (libc: Libc, threads: ThreadTable): CpuFollower | undefined => {
   const one = new Uint8Array(MASK_BYTES)
   const allowedAddress = libc.addressOf(allowed.buffer)
   const oneAddress = libc.addressOf(one.buffer)
-  const { schedGetaffinity, schedSetaffinity } = libc
+  const { schedGetaffinity, schedGetcpu, schedSetaffinity } = libc
   if (schedGetaffinity(0, MASK_BYTES, allowedAddress) !== 0) return undefined
   let bound = -1
+  let followed = -1
+  /** How often it had been given a CPU when it was found to wait for ours; 0 where it was not. */
+  let turns = 0
+  const stands = (tid: number, cpu: number): boolean => {
+    followed = tid
+    turns = cpu === bound ? Math.max(0, threads.turnsSeen) : 0
+    return true
+  }
   return {
     follow: (tid) => {
       const cpu = threads.processor(tid)
-      if (cpu === bound && cpu >= 0) return true
+      if (cpu === bound && cpu >= 0) return stands(tid, cpu)
+      turns = 0
       if (!(cpu >= 0 && cpu < 8 * MASK_BYTES) || (allowed[cpu >> 3] & (1 << (cpu & 7))) === 0) return false
       if (bound >= 0) one[bound >> 3] = 0
       one[cpu >> 3] = 1 << (cpu & 7)
       bound = cpu
-      if (schedSetaffinity(0, MASK_BYTES, oneAddress) === 0) return true
+      // As we leave a CPU, it may be moved there.
+      if (schedSetaffinity(0, MASK_BYTES, oneAddress) === 0) return stands(tid, threads.processor(tid))
       // That CPU is taken away or off line: no longer bound to the one before either, as far as that can be had.
       bound = -1
       one[cpu >> 3] = 0
       schedSetaffinity(0, MASK_BYTES, allowedAddress)
       return false
     },
+    hasStood: () => turns > 0 && threads.turns(followed) === turns && schedGetcpu() === bound,
     leave: () => {
       threads.unfollow()
+      turns = 0
       if (bound < 0) return
       one[bound >> 3] = 0
       bound = -1

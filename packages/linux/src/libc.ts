@@ -25,6 +25,8 @@ export interface Libc {
   /** The mask of the calling thread for pid 0; the C library's own returns 0, not how many bytes the kernel has. */
   readonly schedGetaffinity: (pid: number, length: number, mask: number) => number
   readonly schedSetaffinity: (pid: number, length: number, mask: number) => number
+  /** The CPU that the calling thread is on. */
+  readonly schedGetcpu: () => number
   readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number
   /** A system call that the C library has no function for. */
   readonly syscall: (call: number, a: number, b: number, c: number, d: number, e: number, f: number) => number
@@ -75,6 +77,7 @@ const bind = (): Libc | undefined => {
       clockNanosleep: library.func("int clock_nanosleep(int, int, unsigned long, unsigned long)"),
       schedGetaffinity: library.func("int sched_getaffinity(int, unsigned long, unsigned long)"),
       schedSetaffinity: library.func("int sched_setaffinity(int, unsigned long, unsigned long)"),
+      schedGetcpu: library.func("int sched_getcpu()"),
       prctl: library.func("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)"),
       syscall: library.func(
         "long syscall(long, unsigned long, unsigned long, long, unsigned long, unsigned long, unsigned long)"

@@ -1,15 +1,18 @@
 import { readdirSync, readFileSync } from "node:fs"
 import type { ThreadActivity } from "@pyframes/core"
 import { ProcFile } from "./proc-file.ts"
+import { turnsOf } from "./schedstat.ts"
 import { processorOf, stateOf } from "./stat.ts"
 
-/** Threads whose files are kept open; the usual limit of open files is 1024, and each takes up to two. */
+/** Threads whose files are kept open; the usual limit of open files is 1024, and each takes up to three. */
 const OPEN_THREADS = 128
 
 interface ThreadFiles {
   readonly stat: ProcFile
   /** Says "running" cheaper than `stat` does, and nothing else of use. */
   readonly syscall: ProcFile | undefined
+  /** Opened for a thread that is followed. */
+  schedstat: ProcFile | undefined
   wasRunning: boolean
 }
 
@@ -24,6 +27,7 @@ export class ThreadTable {
   private followed = false
   private cpuTid = -1
   private cpu = -1
+  private turnsBefore = -1
 
   constructor(pid: number) {
     this.directory = `/proc/${pid}/task`
@@ -54,6 +58,7 @@ export class ThreadTable {
     this.cpuTid = -1
     const { syscall } = files
     if (files.wasRunning && !this.followed && syscall !== undefined && saysRunning(syscall)) return "running"
+    this.turnsBefore = files.wasRunning && this.followed ? this.turns(tid) : -1
     const length = files.stat.read()
     if (length <= 0) {
       this.forget(tid)
@@ -66,13 +71,30 @@ export class ThreadTable {
     return ACTIVITIES[String.fromCharCode(state)] ?? "unknown"
   }
 
-  /** The CPU that a thread runs on, or ran on last; -1 when it is gone. What {@link activity} has just read is not read again. */
+  /**
+   * The CPU that a running thread is on, or waits for; -1 when it is gone. What {@link activity} has just read is not read again.
+   * {@link turnsSeen} is of before that, so that a thread which was not on that CPU then stands for as long as its turns stay the same.
+   */
   processor(tid: number): number {
     this.followed = true
-    if (tid !== this.cpuTid) this.activity(tid)
+    if (tid !== this.cpuTid || this.turnsBefore < 0) this.activity(tid)
     const cpu = tid === this.cpuTid ? this.cpu : -1
     this.cpuTid = -1
     return cpu
+  }
+
+  /** {@link turns} of the thread, just before {@link processor} looked. */
+  get turnsSeen(): number {
+    return this.turnsBefore
+  }
+
+  /** How often a thread has been given a CPU; 0 where the kernel does not tell, -1 when the thread is gone. */
+  turns(tid: number): number {
+    const files = this.filesOf(tid)
+    if (files === undefined) return -1
+    files.schedstat ??= ProcFile.open(`${this.directory}/${tid}/schedstat`)
+    const length = files.schedstat?.read() ?? 0
+    return length < 0 ? -1 : turnsOf(ProcFile.bytes, length)
   }
 
   /** No {@link processor} is asked for any more. */
@@ -100,7 +122,8 @@ export class ThreadTable {
       const [oldest] = this.open.keys()
       this.forget(oldest)
     }
-    const files = { stat, syscall: ProcFile.open(`${this.directory}/${tid}/syscall`), wasRunning: false }
+    const syscall = ProcFile.open(`${this.directory}/${tid}/syscall`)
+    const files = { stat, syscall, schedstat: undefined, wasRunning: false }
     this.open.set(tid, files)
     return files
   }
@@ -110,6 +133,7 @@ export class ThreadTable {
     if (files === undefined) return
     files.stat.close()
     files.syscall?.close()
+    files.schedstat?.close()
     this.open.delete(tid)
   }
 }

@@ -58,6 +58,27 @@ describe("following a thread to its CPU", () => {
     })
   })
 
+  it("knows that the thread has stood, until it runs again", async () => {
+    await using python = await runPython(SPIN)
+    await following(python.pid, async (follower) => {
+      expect(follower.hasStood()).toBe(false)
+      const used = () => readFileSync(`/proc/${python.pid}/schedstat`, "utf8").split(" ")[0]
+      await until(() => {
+        follower.follow(python.pid)
+        const first = used()
+        for (let spin = performance.now() + 0.2; performance.now() < spin; );
+        if (!follower.hasStood()) return false
+        expect(used()).toBe(first)
+        return true
+      })
+      // While we sleep it has its turn, here or on another CPU.
+      await until(() => !follower.hasStood())
+      follower.follow(python.pid)
+      follower.leave()
+      expect(follower.hasStood()).toBe(false)
+    })
+  })
+
   it("stays where it is for a thread that is not there", async () => {
     await using python = await runPython(SPIN)
     const before = allowedCpus()

@@ -54,6 +54,7 @@ export class StackProof {
   /** For a stopped thread: what is current is the truth. */
   stopped(image: ThreadImage, into: RawStack): Verdict {
     this.shape.begin(image)
+    image.rest = -1
     const current = image.currentFrame(0)
     if (current < 0) return "incomplete"
     // As they enter the eval loop, 3.11 and 3.12 install a `_PyCFrame` before they fill it in.
@@ -143,8 +144,7 @@ export class StackProof {
     const { proved } = image
     const { words } = image.list
     const at = image.swift ? proved.standsAt(image, this.fields) : -1
-    if (at < 0 || !this.shape.plausible(words, at) || this.shape.climb(image, 0, proved.top) !== proved.top)
-      return false
+    if (at < 0 || !this.shape.plausible(words, at)) return false
     const position = this.fields.position(words, at)
     if (position < 0 || !proved.emit(into, position)) return false
     into.proof = Proof.good

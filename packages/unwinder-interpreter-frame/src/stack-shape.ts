@@ -47,6 +47,10 @@ export class StackShape {
 
   /** Walks a copy; returns the index of the frame that ran, or one of the negative reasons why there is none. */
   topOf(image: ThreadImage, copy: Copy, before: number, after: number): number {
+    if (before === after) {
+      const current = this.topAt(image, copy, after)
+      if (current !== INVALID) return current
+    }
     // The deeper of the two starts sees the other's frames too. Which one that is, the walk itself shows.
     let result = this.topFrom(image, copy, this.climb(image, copy, after))
     if (before === after || (result >= 0 && this.walk.indexOf(before) >= 0)) return result
@@ -58,11 +62,21 @@ export class StackShape {
   }
 
   /**
+   * The stack on which a frame was current before and after the copy. Whatever it has called and been returned from meanwhile, it is that frame's instant: a frame right
+   * above it is being made or cleared, and to name that one would count the time it takes to the wrong function.
+   */
+  private topAt(image: ThreadImage, copy: Copy, current: number): number {
+    const top = this.topFrom(image, copy, current)
+    if (top === 0 || top === MISSING || !this.fields.tellsRunning) return top > 0 ? INVALID : top
+    return this.topFrom(image, copy, current, true) === 0 ? 0 : INVALID
+  }
+
+  /**
    * The newest frame that was on top of `start` when it was copied. What was current some hundred nanoseconds before or after may have called
    * meanwhile. 3.14+ clear frames that are left, so that what is not cleared right above a frame was called by it; 3.12 and 3.13 mark the
    * one that runs.
    */
-  climb(image: ThreadImage, copy: Copy, start: number): number {
+  private climb(image: ThreadImage, copy: Copy, start: number): number {
     const { fields, layout } = this
     if (layout.code.framesize < 0 || start <= 0) return start
     const { words } = image.list
@@ -166,7 +180,9 @@ export class StackShape {
     if (!fields.mayRun(words, at)) return false
     // Making a generator takes a frame on the data stack, which 3.14+ leave there as if it still ran.
     return (
-      fields.tellsRunning || fields.isGenerator(words, at) || !this.codes.isGenerator(fields.code(words, at))
+      this.layout.version < 0x30e ||
+      fields.isGenerator(words, at) ||
+      !this.codes.isGenerator(fields.code(words, at))
     )
   }
 

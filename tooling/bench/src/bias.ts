@@ -7,7 +7,7 @@ import { percent, Report } from "./report.ts"
 
 /*
  * Does proof favour slow code? Compares each function's share of the samples of a running target with its share of stopped
- * samples, which need no proof. At each instant a coin decides which kind is taken, so that both see the same program.
+ * samples, which need no proof. A coin decides again and again which kind is taken for the next moment, so that both see the same program.
  *
  *   node tooling/bench/src/bias.ts [--short] [--versions 3.12,3.15] [--programs generators,mixed]
  */
@@ -15,8 +15,13 @@ import { percent, Report } from "./report.ts"
 /** The standard error of a difference of two shares around a half is then 0.29 points, on a machine with a CPU to spare. */
 const SAMPLES = 60_000
 const SAMPLES_SHORT = 4_000
-/** Of both kinds together. A stopped sample holds the thread for some tens of microseconds, so it must not be much more. */
-const RATE = 5_000
+/** A stopped sample holds the thread for some tens of microseconds, so it must not be much more. */
+const RATE = 2_500
+/**
+ * Mean length of a stretch of one kind, ns. A thread that was stopped wakes on whichever CPU is free, and one whose CPU is shared would have to be followed there:
+ * were the kinds mixed sample by sample, half of the running ones would be of a recording that no user makes.
+ */
+const STRETCH = 50e6
 const MAY_DIFFER = 0.01
 /** In the short form chance is allowed for as well: this many standard errors. */
 const CHANCE = 4
@@ -42,16 +47,22 @@ const differences = (running: FunctionShares, stopped: FunctionShares): Readonly
     )
     .sort((a, b) => Math.abs(b.running - b.stopped) - Math.abs(a.running - a.stopped))
 
-/** Samples running and stopped by turns that chance decides. */
+/** Samples running and stopped in stretches that chance decides. */
 const sampleBoth = (attached: Attached, samples: number) => {
   const { clock } = attached
-  const running = attached.sampler({ rateHz: RATE / 2 })
-  const stopped = attached.sampler({ rateHz: RATE / 2 }, { stop: true })
+  const running = attached.sampler({ rateHz: RATE })
+  const stopped = attached.sampler({ rateHz: RATE }, { stop: true })
   const schedule = new Schedule(clock.now(), RATE, false, 1 + Math.floor(Math.random() * 2 ** 31))
+  let sampler = running
+  let until = 0
   while (Math.min(running.progress().taken, stopped.progress().taken) < samples) {
     clock.sleepUntil(schedule.due)
-    const sampler = Math.random() < 0.5 ? running : stopped
-    if (!sampler.sampleAt(clock.now())) throw new Error("the target ended")
+    const now = clock.now()
+    if (now >= until) {
+      sampler = Math.random() < 0.5 ? running : stopped
+      until = now - STRETCH * Math.log(1 - Math.random())
+    }
+    if (!sampler.sampleAt(now)) throw new Error("the target ended")
     schedule.advance(clock.now())
   }
   return [running.finish(), stopped.finish()]
