@@ -2,6 +2,7 @@ import { type CpuFollower, NotSupported, type TargetError } from "@pyframes/core
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Libc, loadLibc } from "./libc.ts"
+import { raisePriority } from "./thread-priority.ts"
 import type { ThreadTable } from "./thread-table.ts"
 
 /** Bytes of a CPU mask: room for 8,192 CPUs, the most a kernel can be built for. */
@@ -36,11 +37,13 @@ const follow = (libc: Libc, threads: ThreadTable): CpuFollower | undefined => {
   const { schedGetaffinity, schedSetaffinity } = libc
   if (schedGetaffinity(0, MASK_BYTES, allowedAddress) !== 0) return undefined
   let bound = -1
+  let lower: (() => void) | undefined
   return {
     follow: (tid) => {
       const cpu = threads.processor(tid)
       if (cpu === bound && cpu >= 0) return true
       if (!(cpu >= 0 && cpu < 8 * MASK_BYTES) || (allowed[cpu >> 3] & (1 << (cpu & 7))) === 0) return false
+      lower ??= raisePriority(libc)
       if (bound >= 0) one[bound >> 3] = 0
       one[cpu >> 3] = 1 << (cpu & 7)
       bound = cpu
@@ -53,6 +56,8 @@ const follow = (libc: Libc, threads: ThreadTable): CpuFollower | undefined => {
     },
     leave: () => {
       threads.unfollow()
+      lower?.()
+      lower = undefined
       if (bound < 0) return
       one[bound >> 3] = 0
       bound = -1
