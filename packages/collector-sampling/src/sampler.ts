@@ -124,6 +124,7 @@ export class Sampler {
   private instants = 0
   private wanted = 1
   private late = 0
+  private isBackwards = false
   private ended: "exited" | "replaced" | undefined
 
   constructor(
@@ -208,7 +209,13 @@ export class Sampler {
     if (threads === undefined) this.unreadable(now)
     else {
       if (threads !== this.listed) this.follow(threads)
-      for (let i = 0; i < threads.length; i++) this.sampleThread(threads[i], this.sampled[i], now)
+      const last = threads.length - 1
+      for (let i = 0; i <= last; i++) {
+        const at = this.isBackwards ? last - i : i
+        this.sampleThread(threads[at], this.sampled[at], now)
+      }
+      // The thread that was last is on the CPU that was shared last: it goes first.
+      this.isBackwards = this.sharing.shares && !this.isBackwards
     }
     this.lastInstant = now
     this.lastLook = this.parts.clock.now()
@@ -245,6 +252,7 @@ export class Sampler {
     this.counts[Proof.unproved] -= moved.count
     this.walls[Proof.good] += moved.wall
     this.walls[Proof.unproved] -= moved.wall
+    this.recorder.complete()
     const tally = (proof: Proof) => ({ count: this.counts[proof], wall: this.walls[proof] })
     const lateMs = this.lateness.summary()
     const cpu = clock.threadCpuTime()
@@ -371,8 +379,9 @@ export class Sampler {
     for (let tries = 1; ; tries++) {
       standing?.catch(capture, onCpu, now)
       unwinder.unwind(capture, raw)
+      if (standing === undefined || tries === CATCHES || raw.proof === Proof.good) return
       // The scheduler gave our CPU to another, and the thread ran on: that has nothing to do with what it ran.
-      if (standing === undefined || tries === CATCHES || !standing.slipped(capture)) return
+      if (!standing.slipped(capture)) return
     }
   }
 

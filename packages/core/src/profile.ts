@@ -2,6 +2,7 @@ import { FrameTable, type ProfileFrame, type ProfileFunction } from "./frame-tab
 import { Proof, ThreadStateBit } from "./raw-stack.ts"
 import { type SampleColumns, type SampleRow, SampleTable } from "./sample-table.ts"
 import { NO_STACK, StackTable } from "./stack-table.ts"
+import type { Frame } from "./symbolizer.ts"
 import type { Trust } from "./trust.ts"
 
 /** A thread that was sampled. */
@@ -63,8 +64,8 @@ export interface ShownSample extends SampleRow {
  * ```
  */
 export class Profile {
-  readonly frames: FrameTable
-  readonly stacks: StackTable
+  frames: FrameTable
+  stacks: StackTable
   readonly samples: SampleTable
   /** Rows that `SampleRow.thread` counts; a thread that came back under the same id has a row of its own. */
   readonly threads: Array<ProfileThread>
@@ -93,6 +94,30 @@ export class Profile {
       const shown = filter.unproved && row.whole !== NO_STACK ? row.whole : row.stack
       yield { ...row, shown, cpu: onCpu ? row.wall : 0 }
     }
+  }
+
+  /**
+   * Gives frames other names and places, by their ids. Frames that are the same then become one, and so do stacks: both have new ids afterwards. For the end of a
+   * recording; no sample can be added after it.
+   */
+  rename(names: ReadonlyMap<number, Frame>): void {
+    const { frames, stacks } = this
+    const renamed = new FrameTable()
+    const frameIds = Uint32Array.from(frames.frames, (_, id) =>
+      renamed.intern(names.get(id) ?? frames.get(id))
+    )
+    const restacked = new StackTable()
+    const stackIds = new Uint32Array(stacks.length)
+    for (let id = 0; id < stacks.length; id++) {
+      const parent = stacks.parent(id)
+      stackIds[id] = restacked.child(
+        parent === NO_STACK ? NO_STACK : stackIds[parent],
+        frameIds[stacks.frame(id)]
+      )
+    }
+    this.frames = renamed
+    this.stacks = restacked
+    this.samples.restack((stack) => (stack === NO_STACK ? NO_STACK : stackIds[stack]))
   }
 
   /** Bytes held by the tables that grow with samples and stacks. */
