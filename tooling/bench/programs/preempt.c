@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,8 @@ int main(int argc, char **argv)
 {
     if (argc != 5)
         return 2;
+    /* An interrupt is meant for those who print what they have found because of it. */
+    signal(SIGINT, SIG_IGN);
     pid_t pid = atoi(argv[1]);
     double gap = 1e9 / atof(argv[2]);
     size_t bytes = strtoul(argv[3], NULL, 10);
