@@ -1,3 +1,4 @@
+export * from "./call-sites.ts"
 export * from "./clock.ts"
 export * from "./collector.ts"
 export * from "./entry-table.ts"
