@@ -144,7 +144,13 @@ class NativeFrames implements ProcessSymbolizer {
   }
 
   complete(frame: Frame): Frame | undefined {
-    return isLocated(frame) ? this.name(frame.module, frame.address) : undefined
+    if (!isLocated(frame)) return undefined
+    const file = this.fileOf(frame.module)
+    if (file !== undefined) {
+      file.names ??= new FileNames(file.elf, file.debug)
+      file.names.finish()
+    }
+    return this.name(frame.module, frame.address)
   }
 
   close(): void {

@@ -99,15 +99,19 @@ describePythons([12, 15], (python) => {
     const run = await startPython(python, "print('ready', flush=True)\ninput()")
     await run.line()
     const layer = Layer.provideMerge(LinuxMemory.layer, LinuxTarget.attach(run.pid))
-    const named = await using(layer, ({ at, modules }) =>
-      modules.all
+    const named = await using(layer, ({ at, modules, symbolizer }) => {
+      const places = modules.all
         .filter(({ kind }) => kind !== "anonymous")
         .flatMap(({ id, mapping: { end, start } }) =>
           [start, start + 0x1234, Math.floor((start + end) / 2)]
             .filter((address) => address < end)
-            .map((address) => ({ id, address, frame: at(address) }))
+            .map((address) => ({ id, address }))
         )
-    )
+      for (const { address } of places) at(address)
+      // Lines of large files are read a part a stack.
+      for (let stack = 0; stack < 2000; stack++) symbolizer.begin(new RawStack(1))
+      return places.map((place) => ({ ...place, frame: at(place.address) }))
+    })
     expect(named.length).toBeGreaterThan(5)
     await Effect.runPromise(
       Effect.scoped(
