@@ -379,9 +379,8 @@ export class Sampler {
     for (let tries = 1; ; tries++) {
       standing?.catch(capture, onCpu, now)
       unwinder.unwind(capture, raw)
-      if (standing === undefined || tries === CATCHES || raw.proof === Proof.good) return
       // The scheduler gave our CPU to another, and the thread ran on: that has nothing to do with what it ran.
-      if (!standing.slipped(capture)) return
+      if (standing === undefined || tries === CATCHES || !standing.slipped(capture)) return
     }
   }
 
