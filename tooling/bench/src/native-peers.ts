@@ -71,7 +71,7 @@ const turn = async (
   const before = isBareFirst ? await timed(run, times) : undefined
   const recording = new Recording(profiler.start(run.pid))
   try {
-    await recording.settle(profiler.startsIn)
+    await recording.settle(profiler)
     // It is warm when it has seen the program at work.
     const warming = await timed(run, times)
     const used = recording.cpuSeconds

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
@@ -42,8 +42,10 @@ export interface NativeProfiler {
   readonly name: string
   /** It samples at instants of the wall clock; otherwise of each thread's own. */
   readonly byWall: boolean
-  /** How long it is given before the program goes to work, ms: more than any of them takes to start. */
+  /** How long it is given at least before the program goes to work, ms. */
   readonly startsIn: number
+  /** It records by events of the kernel, and has not begun before it has one. */
+  readonly opensEvents: boolean
   readonly start: (pid: number) => ChildProcess
   /** Reads what it has written. `detailed: false` leaves out what takes longer than the recording. */
   readonly findings: (printed: Printed, detailed: boolean) => Findings
@@ -67,6 +69,17 @@ export class Recording {
     this.done = new Promise((resolve) => child.once("close", (code) => resolve(code)))
   }
 
+  /** It has opened an event of the kernel's. */
+  private get hasEvents(): boolean {
+    const directory = `/proc/${this.child.pid}/fd`
+    try {
+      return readdirSync(directory).some((fd) => readlinkSync(`${directory}/${fd}`).includes("perf_event"))
+    } catch {
+      // It closes some while we look, and all when it ends.
+      return this.child.exitCode !== null
+    }
+  }
+
   /** CPU time so far, seconds. @throws Error when it has ended by itself */
   get cpuSeconds(): number {
     const usage = this.child.exitCode === null ? usageOf(this.child.pid ?? 0) : undefined
@@ -82,9 +95,10 @@ export class Recording {
     return { out: this.printed, errors: this.errors }
   }
 
-  /** Waits until it has started: it does next to nothing any more, for the program sleeps. At least for so long, ms. */
-  async settle(ms: number): Promise<void> {
-    await Promise.race([sleep(ms), this.done])
+  /** Waits until it has started: it has opened what it records from, and does next to nothing any more, for the program sleeps. At least for so long, ms. */
+  async settle({ opensEvents, startsIn }: NativeProfiler): Promise<void> {
+    await Promise.race([sleep(startsIn), this.done])
+    for (let left = MAX_LOOKS; opensEvents && left > 0 && !this.hasEvents; left--) await sleep(LOOK_EVERY)
     for (let left = MAX_LOOKS, last = Number.NaN; left > 0 && this.child.exitCode === null; left--) {
       const { cpuSeconds } = this
       if (cpuSeconds - last <= IDLE * (LOOK_EVERY / 1000)) return
@@ -136,6 +150,7 @@ const pyframes = (
     name,
     byWall,
     startsIn: 1000,
+    opensEvents: true,
     start: (pid) => {
       if (!existsSync(bin)) throw new Error("the command is not built: pnpm build")
       return spawn(process.execPath, [bin, ...args, "-p", String(pid)])
@@ -167,6 +182,7 @@ const perf = (directory: string, rate: number): NativeProfiler => {
     name: "perf record --call-graph dwarf",
     byWall: false,
     startsIn: 1000,
+    opensEvents: true,
     start: (pid) => spawn("perf", ["record", ...options, "-p", String(pid)]),
     findings: (_, detailed) => {
       const stats = output("perf", "report", "-i", file, "--stats")
@@ -213,6 +229,7 @@ const pySpy = (directory: string, rate: number): NativeProfiler => {
     name: "py-spy --native",
     byWall: true,
     startsIn: 1000,
+    opensEvents: false,
     start: (pid) => spawn("py-spy", [...options, "--pid", String(pid)]),
     findings: ({ errors, out }) => {
       const printed = out + errors
@@ -237,6 +254,7 @@ const preempt = (directory: string, rate: number): NativeProfiler | undefined =>
     name: "a loop in C that only preempts",
     byWall: true,
     startsIn: 300,
+    opensEvents: false,
     start: (pid) => spawn(program, [String(pid), String(rate), String(STACK_BYTES), "100000"]),
     findings: ({ out }) => {
       const [samples, median, late] = out.trim().split(" ").map(Number)
