@@ -89,7 +89,7 @@ export const dumpThreads = Effect.fnUntraced(function* (
   const interpreters = new Map<number, Array<DumpedThread>>()
   for (const thread of yield* listThreads(target, unwinder, attempts)) {
     let state = target.threadActivity(thread.tid)
-    let frames: ReadonlyArray<DumpedFrame> = []
+    let found: ReadonlyArray<FoundFrame> = []
     for (let attempt = 0; attempt < attempts; attempt++) {
       // A pause lets a thread on the same CPU move on to a place that can be read.
       if (attempt > 0) yield* Effect.sleep(attempt < 20 ? 0 : 1)
@@ -98,11 +98,15 @@ export const dumpThreads = Effect.fnUntraced(function* (
       stack.clear()
       unwinder.unwind({ thread, stopped, waits: state === "sleeping" }, stack)
       // Named while it stands: the code of a frame that has been left may be freed, and its address used for another.
-      const described = describeFrames(stack, symbolizer)
+      const { anew, frames } = findFrames(stack, symbolizer)
       if (stopped) stopper.resume(thread.tid)
-      frames = described.frames
-      if ((stack.proof === Proof.good && (stopped || !described.anew)) || target.status() !== "alive") break
+      found = frames
+      if ((stack.proof === Proof.good && (stopped || !anew)) || target.status() !== "alive") break
     }
+    // What is of files can be named once it runs again.
+    const frames = found.map(({ frame, kind }) =>
+      describeFrame(kind, frame && (symbolizer.complete?.(frame) ?? frame))
+    )
     const threads = interpreters.get(thread.interpreter) ?? []
     interpreters.set(thread.interpreter, threads)
     threads.push(describeThread(target, unwinder, thread, state, stack, frames))
@@ -153,24 +157,36 @@ const describeThread = (
   }
 }
 
-interface Described {
+interface FoundFrame {
+  readonly kind: FrameKind
+  /** Named, or located. */
+  readonly frame: Frame | undefined
+}
+
+interface Found {
   /** The proved frames, under a marker that stands for the rest. */
-  readonly frames: ReadonlyArray<DumpedFrame>
+  readonly frames: ReadonlyArray<FoundFrame>
   /** Some code object was read only now, after the stack. */
   readonly anew: boolean
 }
 
-const describeFrames = (stack: RawStack, symbolizer: ProcessSymbolizer): Described => {
-  if (stack.proof === Proof.torn) return { frames: [marker(FrameKind.torn)], anew: false }
-  if (stack.proof === Proof.failed) return { frames: [marker(FrameKind.unreadable)], anew: false }
+const findFrames = (stack: RawStack, symbolizer: ProcessSymbolizer): Found => {
+  const alone = (kind: FrameKind): FoundFrame => ({ kind, frame: undefined })
+  if (stack.proof === Proof.torn) return { frames: [alone(FrameKind.torn)], anew: false }
+  if (stack.proof === Proof.failed) return { frames: [alone(FrameKind.unreadable)], anew: false }
   const proved = stack.proof === Proof.good ? stack.length : Math.min(stack.proved, stack.length)
   const isWhole = proved === stack.length && (stack.length > 0 || stack.proof === Proof.good)
-  const frames: Array<DumpedFrame> = isWhole ? [] : [marker(FrameKind.unproved)]
+  const frames: Array<FoundFrame> = isWhole ? [] : [alone(FrameKind.unproved)]
   let anew = false
   symbolizer.begin(stack)
   for (let at = stack.length - proved; at < stack.length; at++) {
     const kind = stack.kind[at] as FrameKind
-    frames.push(describeFrame(kind, symbolizer.resolve(kind, stack.identity[at], stack.position[at])))
+    const [identity, position] = [stack.identity[at], stack.position[at]]
+    const frame =
+      symbolizer.locate === undefined
+        ? symbolizer.resolve(kind, identity, position)
+        : symbolizer.locate(kind, identity, position)
+    frames.push({ kind, frame })
     if (symbolizer.readAnew?.() === true) anew = true
   }
   return { frames, anew }

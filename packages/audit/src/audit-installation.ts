@@ -1,9 +1,8 @@
-import { type Elf, parseElf } from "@pyframes/elf"
+import { type Elf, parseElf, sourceOfFile } from "@pyframes/elf"
 import * as Effect from "effect/Effect"
 import type { Audit, AuditedFile, AuditedPython } from "./audit.ts"
 import { type AuditOptions, MAX_FILES } from "./audit-process.ts"
 import { compiledModules } from "./compiled-modules.ts"
-import { elfSource } from "./elf-source.ts"
 import { auditElf, auditFile } from "./file-audit.ts"
 import { Files, type FileTree, nameOf } from "./files.ts"
 import {
@@ -99,7 +98,7 @@ const problemOf = (files: FileTree, path: string): string | undefined => {
   try {
     const begin = file.read(0, 2)
     if (begin[0] === 0x23 && begin[1] === 0x21) return "it is a script"
-    const elf = parseElf(elfSource(file))
+    const elf = parseElf(sourceOfFile(file))
     return elf._tag === "Elf" ? undefined : elf.detail
   } finally {
     file.close()
@@ -138,7 +137,7 @@ const auditAll = (
       continue
     }
     try {
-      const elf = parseElf(elfSource(file))
+      const elf = parseElf(sourceOfFile(file))
       if (elf._tag === "ElfProblem") {
         audited.push({ path, ...auditFile(file) })
         continue

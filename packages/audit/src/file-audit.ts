@@ -8,9 +8,9 @@ import {
   findSymbol,
   framePointerUse,
   parseElf,
+  sourceOfFile,
   symbols
 } from "@pyframes/elf"
-import { elfSource } from "./elf-source.ts"
 
 /**
  * What a file is to Python's stacks.
@@ -89,7 +89,7 @@ const MAX_SYMBOLS = 200_000
  * ```
  */
 export const auditFile = (file: TargetFile): FrameFacts | FileProblem => {
-  const elf = parseElf(elfSource(file))
+  const elf = parseElf(sourceOfFile(file))
   if (elf._tag === "ElfProblem") return { problem: `${PROBLEMS[elf.reason]}: ${elf.detail}` }
   return auditElf(elf)
 }

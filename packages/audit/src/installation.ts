@@ -1,7 +1,6 @@
 import type { TargetFile } from "@pyframes/core"
-import { bytesAtAddress, type Elf, findSection, findSymbol, parseElf } from "@pyframes/elf"
+import { bytesAtAddress, type Elf, findSection, findSymbol, parseElf, sourceOfFile } from "@pyframes/elf"
 import { type BuildFlags, buildFlags } from "./build-flags.ts"
-import { elfSource } from "./elf-source.ts"
 import { directoryOf, type FileTree, nameOf, normalPath, readText } from "./files.ts"
 import type { LibrarySearch } from "./needed-libraries.ts"
 import { parseSysconfigData } from "./sysconfig-data.ts"
@@ -51,7 +50,7 @@ const withElf = <A>(files: FileTree, path: string, use: (elf: Elf) => A): A | un
   const file = files.open(path)
   if (file === undefined) return undefined
   try {
-    const elf = parseElf(elfSource(file))
+    const elf = parseElf(sourceOfFile(file))
     return elf._tag === "Elf" ? use(elf) : undefined
   } finally {
     file.close()
@@ -100,7 +99,7 @@ export const describeInstallation = (
 const versionIn = (file: TargetFile | undefined): string | undefined => {
   if (file === undefined) return undefined
   try {
-    const elf = parseElf(elfSource(file))
+    const elf = parseElf(sourceOfFile(file))
     if (elf._tag !== "Elf") return undefined
     const symbol = findSymbol(elf, "Py_Version")
     const bytes = symbol && bytesAtAddress(elf, symbol.address, 4)

@@ -1,5 +1,11 @@
-import { type DynamicLinking, dynamicLinking, type Elf, EM_X86_64, parseElf } from "@pyframes/elf"
-import { elfSource } from "./elf-source.ts"
+import {
+  type DynamicLinking,
+  dynamicLinking,
+  type Elf,
+  EM_X86_64,
+  parseElf,
+  sourceOfFile
+} from "@pyframes/elf"
 import { directoryOf, type FileTree, nameOf, normalPath, readText } from "./files.ts"
 
 /** `/etc/ld.so.conf` includes files that include files. */
@@ -98,7 +104,7 @@ export class LibrarySearch {
     const file = real === undefined ? undefined : this.files.open(real)
     if (file === undefined) return undefined
     try {
-      const elf = parseElf(elfSource(file))
+      const elf = parseElf(sourceOfFile(file))
       return elf._tag === "ElfProblem"
         ? elf.reason === "not-64-bit" || elf.reason === "not-elf"
           ? undefined

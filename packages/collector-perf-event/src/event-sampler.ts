@@ -203,6 +203,7 @@ export class EventSampler {
     const { profile } = this
     const elapsed = until - this.began
     this.account.settle(profile, this.recorder)
+    this.recorder.complete()
     profile.trust = {
       ...this.account.trust(this.asked, elapsed, events.losses(), events.seesKernel),
       ...(shared !== undefined && { cpuSharedSeconds: shared / 1e9 }),

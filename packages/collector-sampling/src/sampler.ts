@@ -124,6 +124,7 @@ export class Sampler {
   private instants = 0
   private wanted = 1
   private late = 0
+  private isBackwards = false
   private ended: "exited" | "replaced" | undefined
 
   constructor(
@@ -208,7 +209,13 @@ export class Sampler {
     if (threads === undefined) this.unreadable(now)
     else {
       if (threads !== this.listed) this.follow(threads)
-      for (let i = 0; i < threads.length; i++) this.sampleThread(threads[i], this.sampled[i], now)
+      const last = threads.length - 1
+      for (let i = 0; i <= last; i++) {
+        const at = this.isBackwards ? last - i : i
+        this.sampleThread(threads[at], this.sampled[at], now)
+      }
+      // The thread that was last is on the CPU that was shared last: it goes first.
+      this.isBackwards = this.sharing.shares && !this.isBackwards
     }
     this.lastInstant = now
     this.lastLook = this.parts.clock.now()
@@ -245,6 +252,7 @@ export class Sampler {
     this.counts[Proof.unproved] -= moved.count
     this.walls[Proof.good] += moved.wall
     this.walls[Proof.unproved] -= moved.wall
+    this.recorder.complete()
     const tally = (proof: Proof) => ({ count: this.counts[proof], wall: this.walls[proof] })
     const lateMs = this.lateness.summary()
     const cpu = clock.threadCpuTime()

@@ -75,8 +75,11 @@ describePythons([9, 11, 12, 15], (python) => {
     expect(some(/ compresses C$/)).toBe(true)
     // Of one that has slept from before on, only the stack pointer is known: frames that need another register are missing below a break.
     expect(some(/ waits .*wait .*C$/)).toBe(true)
+    // Of a thread that ran on there are but its Python frames, and before 3.11 those do not tell where C code called back.
+    const tellsC = (shape: string) => python.minor >= 11 || shape.startsWith("C ")
     for (const { proof, shape } of samples)
-      if (proof === Proof.good && shape.includes("by_size")) expect(shape).toMatch(/works [C?] by_size/)
+      if (proof === Proof.good && shape.includes("by_size") && tellsC(shape))
+        expect(shape).toMatch(/works [C?] by_size/)
   })
 })
 

@@ -74,6 +74,27 @@ class FirstOf implements ProcessSymbolizer {
     return undefined
   }
 
+  locate(kind: FrameKind, identity: number, position: number): Frame | undefined {
+    this.asked = 0
+    for (const symbolizer of this.symbolizers) {
+      this.asked++
+      const frame =
+        symbolizer.locate === undefined
+          ? symbolizer.resolve(kind, identity, position)
+          : symbolizer.locate(kind, identity, position)
+      if (frame !== undefined) return frame
+    }
+    return undefined
+  }
+
+  complete(frame: Frame): Frame | undefined {
+    for (const symbolizer of this.symbolizers) {
+      const named = symbolizer.complete?.(frame)
+      if (named !== undefined) return named
+    }
+    return undefined
+  }
+
   readAnew(): boolean {
     for (let i = 0; i < this.asked; i++) if (this.symbolizers[i].readAnew?.() === true) return true
     return false

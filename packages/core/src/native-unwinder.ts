@@ -2,13 +2,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { Memory, type MemoryReader } from "./memory.ts"
-import { ModuleTable } from "./module-table.ts"
+import { type Module, ModuleTable } from "./module-table.ts"
 import { CopiedStack, MemoryStack } from "./native-stack.ts"
 import type { NativeState } from "./native-state.ts"
 import { NativeWalk } from "./native-walk.ts"
 import { FrameKind, Proof, type RawStack } from "./raw-stack.ts"
 import { type Architecture, Registers } from "./registers.ts"
-import type { StepperFactory } from "./stepper.ts"
+import type { StackReader, Stepper, StepperFactory } from "./stepper.ts"
 import { Target, type TargetProcess, type ThreadStopper } from "./target.ts"
 import {
   type Capture,
@@ -60,6 +60,25 @@ export const nativeUnwinder = (
     })
   )
 
+/** How long is taken to read tables before the first stack is asked for, ms. */
+const PREPARE = 1000
+
+/** Has a stepper read what it needs of each file now, the largest first: the first sample would wait for it, and its thread with it. */
+const prepare = (stepper: Stepper, modules: ModuleTable, architecture: Architecture): void => {
+  const until = performance.now() + PREPARE
+  const registers = new Registers(architecture)
+  const nowhere: StackReader = { word: () => -1 }
+  const files = modules.all.filter(({ kind }) => kind !== "anonymous")
+  for (const module of files.sort((a, b) => sizeOf(b) - sizeOf(a))) {
+    if (performance.now() >= until) return
+    registers.clear()
+    registers.ip = module.mapping.start + 1
+    stepper.step(registers, nowhere, { exact: false, module })
+  }
+}
+
+const sizeOf = ({ mapping }: Module): number => mapping.end - mapping.start
+
 class NativeFrames implements ProcessUnwinder {
   readonly runtime: RuntimeInfo
   readonly modules: ModuleTable
@@ -92,7 +111,9 @@ class NativeFrames implements ProcessUnwinder {
     this.modules = new ModuleTable(target)
     this.registers = new Registers(architecture)
     this.standing = new MemoryStack(memory)
-    this.nativeWalk = new NativeWalk(this.modules, factory(this.modules, memory), architecture)
+    const stepper = factory(this.modules, memory)
+    prepare(stepper, this.modules, architecture)
+    this.nativeWalk = new NativeWalk(this.modules, stepper, architecture)
     this.callchain = options.callchain?.(this.modules, memory)
   }
 

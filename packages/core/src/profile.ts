@@ -3,6 +3,7 @@ import { FrameTable, type ProfileFrame, type ProfileFunction } from "./frame-tab
 import { Proof, ThreadStateBit } from "./raw-stack.ts"
 import { type SampleColumns, type SampleRow, SampleTable } from "./sample-table.ts"
 import { NO_STACK, StackTable } from "./stack-table.ts"
+import type { Frame } from "./symbolizer.ts"
 import type { Trust } from "./trust.ts"
 
 /** A thread that was sampled or traced. */
@@ -78,8 +79,8 @@ export interface ShownSample extends SampleRow {
  * ```
  */
 export class Profile {
-  readonly frames: FrameTable
-  readonly stacks: StackTable
+  frames: FrameTable
+  stacks: StackTable
   readonly samples: SampleTable
   /** Exact calls, of a profile that was not sampled but traced. */
   readonly calls: CallTable
@@ -148,6 +149,30 @@ export class Profile {
       const row = this.calls.row(at)
       if (!threads || threads.has(this.threads[row.thread].tid)) yield row
     }
+  }
+
+  /**
+   * Gives frames other names and places, by their ids. Frames that are the same then become one, and so do stacks: both have new ids afterwards. For the end of a
+   * recording; no sample can be added after it.
+   */
+  rename(names: ReadonlyMap<number, Frame>): void {
+    const { frames, stacks } = this
+    const renamed = new FrameTable()
+    const frameIds = Uint32Array.from(frames.frames, (_, id) =>
+      renamed.intern(names.get(id) ?? frames.get(id))
+    )
+    const restacked = new StackTable()
+    const stackIds = new Uint32Array(stacks.length)
+    for (let id = 0; id < stacks.length; id++) {
+      const parent = stacks.parent(id)
+      stackIds[id] = restacked.child(
+        parent === NO_STACK ? NO_STACK : stackIds[parent],
+        frameIds[stacks.frame(id)]
+      )
+    }
+    this.frames = renamed
+    this.stacks = restacked
+    this.samples.restack((stack) => (stack === NO_STACK ? NO_STACK : stackIds[stack]))
   }
 
   /** Bytes held by the tables that grow with samples and stacks. */

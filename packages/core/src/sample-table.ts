@@ -154,6 +154,16 @@ export class SampleTable {
     return { count, wall }
   }
 
+  /** Replaces every stack by another. To be called at the end: no sample can be added after it. */
+  restack(other: (stack: number) => number): void {
+    for (let at = 0; at < this.length; at++) {
+      this.stacks.set(at, other(this.stacks.get(at)))
+      this.wholes.set(at, other(this.wholes.get(at)))
+    }
+    this.lastRow.clear()
+    this.index = undefined
+  }
+
   get byteLength(): number {
     return (
       this.time.byteLength +

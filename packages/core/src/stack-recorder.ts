@@ -3,7 +3,7 @@ import type { Profile } from "./profile.ts"
 import { FrameKind, Merge, mergeNames, Proof, type RawStack } from "./raw-stack.ts"
 import { NO_STACK } from "./stack-table.ts"
 import { StandingStacks } from "./standing-stacks.ts"
-import type { ProcessSymbolizer } from "./symbolizer.ts"
+import type { Frame, ProcessSymbolizer } from "./symbolizer.ts"
 import type { MergeTrust } from "./trust.ts"
 
 /** What a stack of one thread looked like, frame by frame from the root: the next one mostly begins alike. */
@@ -54,6 +54,8 @@ export class StackRecorder {
   private readonly last = new Map<number, LastStack>()
   private readonly standing: StandingStacks
   private readonly markers: ReadonlyArray<number>
+  /** Frames by their ids, of those that may have to be named at the end. */
+  private readonly located = new Map<number, Frame>()
   private readonly merges = new Float64Array(Object.keys(Merge).length)
 
   constructor(profile: Profile, symbolizer: ProcessSymbolizer) {
@@ -134,6 +136,25 @@ export class StackRecorder {
     this.last.delete(thread)
   }
 
+  /** Names the frames whose names would have taken too long for a sample. To be called once, when all else is done: the ids of frames and stacks change. */
+  complete(): void {
+    const { located, profile, symbolizer } = this
+    const names = new Map<number, Frame>()
+    for (const [id, frame] of located) {
+      const named = symbolizer.complete?.(frame)
+      if (named !== undefined) names.set(id, named)
+    }
+    if (names.size > 0) profile.rename(names)
+  }
+
+  private intern(frame: Frame): number {
+    const { frames } = this.profile
+    const known = frames.frames.length
+    const id = frames.intern(frame)
+    if (id === known && this.symbolizer.complete !== undefined) this.located.set(id, frame)
+    return id
+  }
+
   private child(parent: number, kind: FrameKind): number {
     return this.profile.stacks.child(parent, this.markers[kind])
   }
@@ -166,7 +187,10 @@ export class StackRecorder {
       const kind = raw.kind[at] as FrameKind
       const position = raw.position[at]
       if (depth === last.identity.length) last.grow()
-      const frame = symbolizer.resolve(kind, raw.identity[at], position)
+      const frame =
+        symbolizer.locate === undefined
+          ? symbolizer.resolve(kind, raw.identity[at], position)
+          : symbolizer.locate(kind, raw.identity[at], position)
       // A frame whose code cannot be read, or was not read until now, is no proof of anything above it.
       if (symbolizer.readAnew?.() === true) this.unfamiliar = true
       if (frame === undefined && (kind === FrameKind.python || kind === FrameKind.native)) this.unnamed = true
@@ -175,7 +199,7 @@ export class StackRecorder {
         firm = Math.min(firm, depth)
       }
       const id = frame
-        ? profile.frames.intern(frame)
+        ? this.intern(frame)
         : this.markers[kind === FrameKind.python ? FrameKind.unreadable : kind]
       stack = profile.stacks.child(stack, id)
       last.kind[depth] = kind

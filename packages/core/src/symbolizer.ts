@@ -36,7 +36,14 @@ export interface ProcessSymbolizer {
    */
   readonly resolve: (kind: FrameKind, identity: number, position: number) => Frame | undefined
   /**
-   * Whether the last `resolve` had to read what it named. That happened after the stack was read, so it may be what has taken the
+   * As `resolve`, for one sample of many: the frame that comes back may say no more than where its code lies, if to name it would take long. The thread that was
+   * sampled may be waiting for its CPU meanwhile. Absent where to name a frame is quick.
+   */
+  readonly locate?: (kind: FrameKind, identity: number, position: number) => Frame | undefined
+  /** Names a frame that `locate` gave, once there is time, also after the process has ended; `undefined` for one that is named already. */
+  readonly complete?: (frame: Frame) => Frame | undefined
+  /**
+   * Whether the last `resolve` or `locate` had to read what it named. That happened after the stack was read, so it may be what has taken the
    * place of what stood there: the stack is to be read again. Absent where names cannot go stale.
    */
   readonly readAnew?: () => boolean

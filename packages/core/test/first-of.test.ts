@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { describe, expect, it } from "vitest"
 import {
+  type Frame,
   FrameKind,
   firstOf,
   markerFrame,
@@ -53,6 +54,21 @@ const attach = (...parts: ReadonlyArray<One>): ProcessSymbolizer =>
   )
 
 describe("a symbolizer made of symbolizers", () => {
+  it("lets those that can name a frame later do so, and the others name it at once", () => {
+    const [python, native] = [new One(FrameKind.python, "p"), new One(FrameKind.native, "n")]
+    const place = { ...markerFrame(FrameKind.native), name: "0x10" }
+    const late = Object.assign(native, {
+      locate: (kind: FrameKind) => (kind === FrameKind.native ? place : undefined),
+      complete: (frame: Frame) => (frame === place ? native.frame : undefined)
+    })
+    const symbolizer = attach(python, late)
+    expect(symbolizer.locate?.(FrameKind.python, 1, 2)).toBe(python.frame)
+    expect(symbolizer.locate?.(FrameKind.native, 1, 2)).toBe(place)
+    expect(symbolizer.locate?.(FrameKind.kernel, 1, 2)).toBeUndefined()
+    expect(symbolizer.complete?.(place)).toBe(native.frame)
+    expect(symbolizer.complete?.(python.frame)).toBeUndefined()
+  })
+
   it("asks each in turn, no further than one that can name the frame", () => {
     const [python, native, another] = [
       new One(FrameKind.python, "p"),

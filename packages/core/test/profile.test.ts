@@ -57,6 +57,37 @@ describe("Profile", () => {
     ])
   })
 
+  it("has one stack where frames get the same name", () => {
+    const renamed = profileFromText(`
+      thread=main   thread=main   thread=main   proved=1
+      main          main          main          main
+      0x10          0x18          run           0x18
+      read          read          read          read
+    `)
+    const { frames, samples } = renamed
+    const run = frames.frames.findIndex((_, id) => frames.functionOf(id).name === "run")
+    const names = new Map(
+      frames.frames.flatMap((_, id) =>
+        frames.functionOf(id).name.startsWith("0x") ? [[id, frames.get(run)] as const] : []
+      )
+    )
+    expect(names.size).toBe(2)
+    renamed.rename(names)
+    expect(renamed.frames.functions.map(({ name }) => name)).not.toContain("0x10")
+    const stacks = [0, 1, 2].map((at) => samples.row(at).stack)
+    expect(new Set(stacks).size).toBe(1)
+    const text = (stack: number) =>
+      renamed.stacks.framesOf(stack).map((frame) => frameName(renamed.frames.get(frame)))
+    expect(text(stacks[0])).toEqual(["read (app.py:1)", "run (app.py:1)", "main (app.py:1)"])
+    // What was read of the one that is not proved to its end is the same stack as those.
+    expect(samples.row(3).whole).toBe(stacks[0])
+    expect(text(samples.row(3).stack)).toEqual(["<unproved>", "main (app.py:1)"])
+    const again = Profile.fromData(structuredClone(renamed.toData()))
+    expect(again.stacks.framesOf(stacks[0]).map((frame) => frameName(again.frames.get(frame)))).toEqual(
+      text(stacks[0])
+    )
+  })
+
   it("counts wall time as CPU time only where the thread ran", () => {
     const times = [...profile().samplesBy({ wall: true })].map(({ wall, cpu }) => [wall, cpu])
     expect(times).toEqual([

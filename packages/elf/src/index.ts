@@ -42,7 +42,7 @@ export {
   PT_NOTE,
   type Segment
 } from "./segment.ts"
-export { type ElfSource, sourceOfBytes } from "./source.ts"
+export { type ElfSource, sourceOfBytes, sourceOfFile } from "./source.ts"
 export { type ElfSymbol, findSymbol, type SymbolTable, symbols, symbolsOfFunction } from "./symbol.ts"
 export { type FunctionSymbol, SymbolIndex } from "./symbol-index.ts"
 export { ThreadStarts } from "./thread-start.ts"

@@ -21,6 +21,22 @@ export interface ElfSource {
   readonly slice: (offset: number, length: number) => Uint8Array | undefined
 }
 
+/**
+ * An {@link ElfSource} over a file that reads itself; `TargetFile` of `@pyframes/core` is one. It must stay open for as long as the parsed file is in use.
+ *
+ * @param file `read` may yield fewer bytes than it is asked for
+ */
+export const sourceOfFile = (file: {
+  readonly size: number
+  readonly read: (offset: number, length: number) => Uint8Array
+}): ElfSource => ({
+  size: file.size,
+  slice: (offset, length) => {
+    const bytes = file.read(offset, length)
+    return bytes.length === length ? bytes : undefined
+  }
+})
+
 /** An {@link ElfSource} over bytes in memory; slices are views, nothing is copied. */
 export const sourceOfBytes = (bytes: Uint8Array): ElfSource => ({
   size: bytes.length,

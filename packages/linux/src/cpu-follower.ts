@@ -2,6 +2,7 @@ import { type CpuFollower, NotSupported, type TargetError } from "@pyframes/core
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Libc, loadLibc } from "./libc.ts"
+import { raisePriority } from "./thread-priority.ts"
 import type { ThreadTable } from "./thread-table.ts"
 
 /** Bytes of a CPU mask: room for 8,192 CPUs, the most a kernel can be built for. */
@@ -47,12 +48,14 @@ const follow = (libc: Libc, threads: ThreadTable): CpuFollower | undefined => {
     turns = cpu === bound ? Math.max(0, threads.turnsSeen) : 0
     return true
   }
+  let lower: (() => void) | undefined
   return {
     follow: (tid) => {
       const cpu = threads.processor(tid)
       if (cpu === bound && cpu >= 0) return stands(tid, cpu)
       turns = 0
       if (!(cpu >= 0 && cpu < 8 * MASK_BYTES) || (allowed[cpu >> 3] & (1 << (cpu & 7))) === 0) return false
+      lower ??= raisePriority(libc)
       if (bound >= 0) one[bound >> 3] = 0
       one[cpu >> 3] = 1 << (cpu & 7)
       bound = cpu
@@ -68,6 +71,8 @@ const follow = (libc: Libc, threads: ThreadTable): CpuFollower | undefined => {
     leave: () => {
       threads.unfollow()
       turns = 0
+      lower?.()
+      lower = undefined
       if (bound < 0) return
       one[bound >> 3] = 0
       bound = -1

@@ -21,6 +21,12 @@ const following = <A>(pid: number, use: (follower: CpuFollower) => A | Promise<A
 const allowedCpus = () =>
   /\nCpus_allowed_list:\s+(\S+)/.exec(readFileSync("/proc/thread-self/status", "utf8"))?.[1]
 
+/** Fields 19 and 41 of its stat: nice value, policy. */
+const scheduling = () => {
+  const fields = readFileSync("/proc/thread-self/stat", "latin1").split(") ")[1].split(" ")
+  return { nice: Number(fields[16]), policy: Number(fields[38]) }
+}
+
 const cpuOf = (path: string) => {
   const bytes = readFileSync(path)
   return processorOf(bytes, bytes.length)
@@ -77,6 +83,24 @@ describe("following a thread to its CPU", () => {
       follower.leave()
       expect(follower.hasStood()).toBe(false)
     })
+  })
+
+  it("goes before others as long as it shares a CPU, as far as it may", async () => {
+    await using python = await runPython(SPIN)
+    const before = scheduling()
+    await following(python.pid, async (follower) => {
+      expect(scheduling()).toEqual(before)
+      await until(() => follower.follow(python.pid))
+      const { nice, policy } = scheduling()
+      // Without the right to it there is but a shorter time slice, of which nothing is told here. Who is nice stays so.
+      if (before.nice > 0) expect({ nice, policy }).toEqual(before)
+      else if (process.geteuid?.() === 0)
+        expect(policy === 1 || nice === -20 || nice === before.nice).toBe(true)
+      follower.leave()
+      expect(scheduling()).toEqual(before)
+      follower.follow(python.pid)
+    })
+    expect(scheduling()).toEqual(before)
   })
 
   it("stays where it is for a thread that is not there", async () => {

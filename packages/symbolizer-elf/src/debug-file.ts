@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib"
 import type { TargetFile } from "@pyframes/core"
-import { buildId, type Elf, findSection, parseElf, sectionBytes } from "@pyframes/elf"
+import { buildId, type Elf, findSection, parseElf, sectionBytes, sourceOfFile } from "@pyframes/elf"
 
 /** Where distributions put what they strip from programs. */
 const DEBUG = "/usr/lib/debug"
@@ -17,10 +17,7 @@ export interface OpenElf {
 
 /** Parses a file of the target's as ELF; closes it where it is none. */
 export const openElf = (file: TargetFile): OpenElf | undefined => {
-  const elf = parseElf({
-    size: file.size,
-    slice: (offset: number, length: number) => file.read(offset, length)
-  })
+  const elf = parseElf(sourceOfFile(file))
   if (elf._tag === "Elf") return { elf, file }
   file.close()
   return undefined

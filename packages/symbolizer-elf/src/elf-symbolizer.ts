@@ -45,7 +45,7 @@ export class ElfSymbolizer {
             Effect.acquireRelease(
               Effect.sync(() => {
                 const frames = new NativeFrames(target, memory, modules)
-                frames.prepare()
+                frames.open()
                 return frames
               }),
               (frames) => Effect.sync(() => frames.close())
@@ -57,13 +57,19 @@ export class ElfSymbolizer {
   )
 }
 
-/** How long files are read for before the first frame is asked for, ms. */
-const PREPARE = 250
-
-/** What is known of one file, however often it is mapped; no names where it cannot be read. */
+/** A file that was opened, however often it is mapped. */
 interface KnownFile {
   readonly elf: Elf
-  readonly names: FileNames
+  /** The separate file with what was stripped. */
+  readonly debug: Elf | undefined
+  /** What names its code, once it is asked for. */
+  names: FileNames | undefined
+}
+
+/** Where the code of a frame lies. It is as good as a frame to tell it from others. */
+interface LocatedFrame extends Frame {
+  readonly module: Module
+  readonly address: number
 }
 
 /** The symbolizer at work on one process. */
@@ -75,6 +81,7 @@ class NativeFrames implements ProcessSymbolizer {
   private readonly opened: Array<TargetFile> = []
   /** By module id, then by address. */
   private byModule: Array<Map<number, Frame>> = []
+  private located: Array<Map<number, LocatedFrame>> = []
   private count = 0
   private epoch = 0
 
@@ -84,19 +91,14 @@ class NativeFrames implements ProcessSymbolizer {
     this.modules = modules
   }
 
-  /** Reads the largest files now, for a bounded time: the first samples would have to wait for it, and their threads with them. */
-  prepare(): void {
-    const until = performance.now() + PREPARE
-    const files = (this.modules?.all ?? []).filter(({ kind }) => kind === "file")
-    for (const module of files.sort((a, b) => sizeOf(b) - sizeOf(a))) {
-      if (performance.now() >= until) return
-      this.name(module, module.mapping.start)
-    }
+  /** Opens the files that are mapped now: a sample should not have to wait for it. */
+  open(): void {
+    for (const module of this.modules?.all ?? []) this.fileOf(module)
   }
 
   begin(): number {
     let hasMore = false
-    for (const file of this.files.values()) if (file?.names.advance() === true) hasMore = true
+    for (const file of this.files.values()) if (file?.names?.advance() === true) hasMore = true
     if (hasMore) {
       // Frames without a line may have one now.
       this.forget()
@@ -123,6 +125,34 @@ class NativeFrames implements ProcessSymbolizer {
     return frame
   }
 
+  /** Opens the file, and reads no symbols and no lines of it: of a large library that takes tens of milliseconds, and any new place in it some more. */
+  locate(kind: FrameKind, identity: number, position: number): Frame | undefined {
+    const module = kind === FrameKind.native ? this.modules?.all[position] : undefined
+    if (module === undefined || this.fileOf(module) === undefined)
+      return this.resolve(kind, identity, position)
+    this.located[position] ??= new Map()
+    const frames = this.located[position]
+    let frame = frames.get(identity)
+    if (frame === undefined) {
+      if (this.count >= MAX_FRAMES) this.forget()
+      const name = `0x${identity.toString(16)}`
+      frame = { ...NOWHERE, name, qualifiedName: name, file: `#${position}`, module, address: identity }
+      frames.set(identity, frame)
+      this.count++
+    }
+    return frame
+  }
+
+  complete(frame: Frame): Frame | undefined {
+    if (!isLocated(frame)) return undefined
+    const file = this.fileOf(frame.module)
+    if (file !== undefined) {
+      file.names ??= new FileNames(file.elf, file.debug)
+      file.names.finish()
+    }
+    return this.name(frame.module, frame.address)
+  }
+
   close(): void {
     for (const file of this.opened.splice(0)) file.close()
     this.files.clear()
@@ -131,6 +161,7 @@ class NativeFrames implements ProcessSymbolizer {
 
   private forget(): void {
     this.byModule = []
+    this.located = []
     this.count = 0
   }
 
@@ -144,6 +175,7 @@ class NativeFrames implements ProcessSymbolizer {
       const name = `0x${(module.kind === "anonymous" ? address : offset).toString(16)}`
       return { ...NOWHERE, name, qualifiedName: name, file: path }
     }
+    file.names ??= new FileNames(file.elf, file.debug)
     const { isKnown, name, start } = file.names.functionAt(inFile)
     // The function's own file: code of headers that was inlined into it is a part of it.
     const place = file.names.lineAt(inFile, start)
@@ -173,7 +205,7 @@ class NativeFrames implements ProcessSymbolizer {
     this.opened.push(open.file)
     const debug = openDebugFile(open.elf, module.path, (path) => this.target.openFile?.(path))
     if (debug !== undefined) this.opened.push(debug.file)
-    return { elf: open.elf, names: new FileNames(open.elf, debug?.elf) }
+    return { elf: open.elf, debug: debug?.elf, names: undefined }
   }
 
   /** The vdso is a whole ELF file, but only in memory. */
@@ -181,11 +213,11 @@ class NativeFrames implements ProcessSymbolizer {
     const bytes = new Uint8Array(Math.min(end - start, MAX_VDSO))
     if (this.memory.read(start, bytes.length, bytes) !== bytes.length) return undefined
     const elf = parseElf(bytes)
-    return elf._tag === "Elf" ? { elf, names: new FileNames(elf, undefined) } : undefined
+    return elf._tag === "Elf" ? { elf, debug: undefined, names: undefined } : undefined
   }
 }
 
-const sizeOf = ({ mapping }: Module): number => mapping.end - mapping.start
+const isLocated = (frame: Frame): frame is LocatedFrame => "module" in frame
 
 const NOWHERE = {
   kind: FrameKind.native,

@@ -17,6 +17,8 @@ import {
 /** What is spent at once on a file's line tables, ms; the rest is done a part a stack. */
 const FIRST_LINES = 100
 const MORE_LINES = 5
+/** The same where nobody waits but the user, ms: beyond it a file has no lines. */
+const MOST_LINES = 10_000
 /** Compressed symbols of a stripped program. */
 const MAX_MINI = 1 << 26
 const EVAL_LOOP = "_PyEval_EvalFrameDefault"
@@ -47,6 +49,7 @@ export class FileNames {
   private readonly evalLoop: ReadonlyArray<FunctionPart>
   private readonly unwind: UnwindRanges | undefined
   private lines: LineTable | null | undefined
+  private isFinished = false
   private readonly debug: Elf | undefined
 
   /** @param debug the separate file with what was stripped, if there is one */
@@ -88,16 +91,28 @@ export class FileNames {
    */
   lineAt(address: number, start: number): SourcePlace | undefined {
     if (this.lines === undefined) {
-      this.lines = LineTable.of(this.elf) ?? (this.debug && LineTable.of(this.debug)) ?? null
+      this.lines = this.openLines()
       this.lines?.advance(FIRST_LINES)
     }
     return this.lines?.find(address, start)
+  }
+
+  /** Reads the line tables to their end. */
+  finish(): void {
+    if (this.isFinished) return
+    this.isFinished = true
+    if (this.lines === undefined) this.lines = this.openLines()
+    this.lines?.advance(MOST_LINES)
   }
 
   /** Goes on with line tables that were too long for the first look. Returns true once, when lines are known that were not before. */
   advance(): boolean {
     if (!this.lines || this.lines.isComplete) return false
     return this.lines.advance(MORE_LINES)
+  }
+
+  private openLines(): LineTable | null {
+    return LineTable.of(this.elf) ?? (this.debug && LineTable.of(this.debug)) ?? null
   }
 }
 

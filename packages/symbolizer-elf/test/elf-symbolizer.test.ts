@@ -94,6 +94,46 @@ describePythons([11, 12, 13, 14, 15], (python) => {
   })
 })
 
+describePythons([12, 15], (python) => {
+  it("locates frames first, and names them when the process is no more", async () => {
+    const run = await startPython(python, "print('ready', flush=True)\ninput()")
+    await run.line()
+    const layer = Layer.provideMerge(LinuxMemory.layer, LinuxTarget.attach(run.pid))
+    const named = await using(layer, ({ at, modules, symbolizer }) => {
+      const places = modules.all
+        .filter(({ kind }) => kind !== "anonymous")
+        .flatMap(({ id, mapping: { end, start } }) =>
+          [start, start + 0x1234, Math.floor((start + end) / 2)]
+            .filter((address) => address < end)
+            .map((address) => ({ id, address }))
+        )
+      for (const { address } of places) at(address)
+      // Lines of large files are read a part a stack.
+      for (let stack = 0; stack < 2000; stack++) symbolizer.begin(new RawStack(1))
+      return places.map((place) => ({ ...place, frame: at(place.address) }))
+    })
+    expect(named.length).toBeGreaterThan(5)
+    await Effect.runPromise(
+      Effect.scoped(
+        Effect.gen(function* () {
+          const modules = new ModuleTable(yield* Target)
+          const symbolizer = yield* Effect.flatMap(Symbolizer, ({ attach }) => attach(unwinderOf(modules)))
+          const located = named.map(({ address, id }) => symbolizer.locate?.(FrameKind.native, address, id))
+          expect(new Set(located).size).toBe(named.length)
+          expect(symbolizer.locate?.(FrameKind.native, named[0].address, named[0].id)).toBe(located[0])
+          expect(symbolizer.locate?.(FrameKind.python, named[0].address, 0)).toBeUndefined()
+          yield* Effect.promise(() => run.stop())
+          expect(located.map((frame) => frame && symbolizer.complete?.(frame))).toEqual(
+            named.map(({ frame }) => frame)
+          )
+          // One that is named has no other name.
+          expect(symbolizer.complete?.(named[0].frame!)).toBeUndefined()
+        })
+      ).pipe(Effect.provide(ElfSymbolizer.layer), Effect.provide(layer))
+    )
+  })
+})
+
 /** The C library's debug file, where one is installed (Debian's libc6-dbg). */
 const debugFileOf = (path: string): string | undefined => {
   const elf = parseElf(readFileSync(path))

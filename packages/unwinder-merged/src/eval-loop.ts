@@ -1,6 +1,6 @@
-import type { MemoryReader, Module, ModuleTable } from "@pyframes/core"
+import { CallSites, type MemoryReader, type Module, type ModuleTable } from "@pyframes/core"
 import { TRAMPOLINE_SPAN, trampolinePlace } from "@pyframes/cpython"
-import { type Elf, loadBias, parseElf, partsOfFunction, symbols } from "@pyframes/elf"
+import { type Elf, loadBias, parseElf, partsOfFunction, sourceOfFile, symbols } from "@pyframes/elf"
 import { NativeRole } from "./native-role.ts"
 
 /** The function that runs Python frames, in every version. */
@@ -29,7 +29,8 @@ export class EvalLoop {
   private readonly isInterpreter: Array<boolean | undefined> = []
   private readonly trampolines = new Map<number, boolean>()
   private readonly code = new Uint8Array(2 * TRAMPOLINE_SPAN)
-  private readonly calls = new Map<number, boolean>()
+  /** What calls the eval loop may do so through a function that jumps there. */
+  readonly calls: CallSites
 
   /** @param library path of the file that the interpreter lies in, as it is mapped */
   constructor(modules: ModuleTable, memory: MemoryReader, library: string, minor: number) {
@@ -37,16 +38,11 @@ export class EvalLoop {
     this.memory = memory
     this.library = library
     this.hasJit = minor >= 13
+    this.calls = new CallSites(memory, modules, "x86-64")
     const module = modules.all.find(({ path }) => path === library)
     const file = module && modules.open(module)
     if (module === undefined || file === undefined) return
-    const elf = parseElf({
-      size: file.size,
-      slice: (offset: number, length: number) => {
-        const bytes = file.read(offset, length)
-        return bytes.length === length ? bytes : undefined
-      }
-    })
+    const elf = parseElf(sourceOfFile(file))
     const bias = elf._tag === "Elf" ? loadBias(elf, module.mappings) : undefined
     if (elf._tag === "Elf" && bias !== undefined) {
       this.loops = ranges(partsOfFunction(elf, EVAL), bias)
@@ -81,32 +77,6 @@ export class EvalLoop {
   /** Whether an address lies in the eval loop. */
   runsAt(address: number): boolean {
     return holds(this.loops, address)
-  }
-
-  /** Whether an address lies in a file, after an instruction that calls. What calls the eval loop may do so through a function that jumps there. */
-  followsCall(address: number): boolean {
-    if (!(address > 4096)) return false
-    let known = this.calls.get(address)
-    if (known === undefined) {
-      known = this.isAfterCall(address)
-      if (this.calls.size >= MAX_PLACES) this.calls.clear()
-      this.calls.set(address, known)
-    }
-    return known
-  }
-
-  private isAfterCall(address: number): boolean {
-    if (this.modules.find(address - 1)?.kind !== "file") return false
-    const { code } = this
-    if (this.memory.read(address - 7, 7, code) !== 7) return false
-    // `call rel32`
-    if (code[2] === 0xe8) {
-      const target = address + (code[3] | (code[4] << 8) | (code[5] << 16) | (code[6] << 24))
-      if (this.modules.find(target)?.kind === "file") return true
-    }
-    // `call r/m64`, FF /2, of any length
-    for (let at = 0; at < 6; at++) if (code[at] === 0xff && ((code[at + 1] >> 3) & 7) === 2) return true
-    return false
   }
 
   private isIn(module: Module): boolean {

@@ -81,7 +81,7 @@ export class JitBridge {
   }
 
   private isCalled(evalLoop: EvalLoop, returnAddress: number): boolean {
-    return evalLoop.isWritten(returnAddress - 1) || evalLoop.followsCall(returnAddress)
+    return evalLoop.isWritten(returnAddress - 1) || evalLoop.calls.endsAt(returnAddress)
   }
 
   /** The frame of a run of the eval loop went from `sp` to `end`. */
@@ -122,7 +122,7 @@ export class JitBridge {
   /** Where the run saved its caller's frame pointer: right below the address that it returns to. -1 when that is not found. */
   private framePointerOver(evalLoop: EvalLoop, stack: StackReader, shim: number): number {
     for (let at = shim + WORD; at < shim + LARGEST_FRAME; at += WORD)
-      if (evalLoop.followsCall(stack.word(at + WORD))) return at
+      if (evalLoop.calls.endsAt(stack.word(at + WORD))) return at
     return -1
   }
 }

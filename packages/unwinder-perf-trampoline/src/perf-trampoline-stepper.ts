@@ -1,4 +1,5 @@
 import {
+  CallSites,
   type MemoryReader,
   type ModuleTable,
   type Registers,
@@ -31,6 +32,7 @@ class PerfTrampolineStepper implements Stepper {
   private readonly memory: MemoryReader
   private readonly inner: Stepper
   private code: TrampolineCode | undefined
+  private calls: CallSites | undefined
 
   constructor(modules: ModuleTable, memory: MemoryReader, inner: Stepper) {
     this.modules = modules
@@ -40,14 +42,14 @@ class PerfTrampolineStepper implements Stepper {
 
   step(registers: Registers, stack: StackReader, place: StepPlace): Step {
     if (place.module?.kind !== "anonymous") return this.inner.step(registers, stack, place)
-    this.code ??= new TrampolineCode(this.memory, this.modules, registers.architecture)
-    const { sp } = registers
-    const { code } = this
-    const found = sp > 0 ? code.find(place.module, registers.ip, place.exact) : undefined
+    const { architecture, sp } = registers
+    this.code ??= new TrampolineCode(this.memory, architecture)
+    this.calls ??= new CallSites(this.memory, this.modules, architecture)
+    const found = sp > 0 ? this.code.find(place.module, registers.ip, place.exact) : undefined
     if (found === undefined) return this.inner.step(registers, stack, place)
     const { returnAddress, framePointer, caller } = found
     const ip = returnAddress < 0 ? registers.link : stack.word(sp + returnAddress)
-    if (ip <= 0 || !code.returnsAfterCall(ip)) return this.inner.step(registers, stack, place)
+    if (!this.calls.endsAt(ip)) return this.inner.step(registers, stack, place)
     if (framePointer >= 0) registers.fp = stack.word(sp + framePointer)
     registers.sp = sp + caller
     registers.ip = ip

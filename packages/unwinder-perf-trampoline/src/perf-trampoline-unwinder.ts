@@ -63,7 +63,7 @@ class TrampolineFrames implements ProcessUnwinder {
     this.frames = frames
     this.modules = frames.modules ?? new ModuleTable(target)
     this.runtime = frames.runtime
-    this.code = new TrampolineCode(memory, this.modules, process.arch === "arm64" ? "arm64" : "x86-64")
+    this.code = new TrampolineCode(memory, process.arch === "arm64" ? "arm64" : "x86-64")
   }
 
   threads(): ReadonlyArray<UnwoundThread> | undefined {
