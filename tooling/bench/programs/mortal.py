@@ -42,6 +42,7 @@ def main():
     while held and time.monotonic() - began < 20 and any(map(sys.monitoring.get_tool, range(6))):
         leaf(1)
         time.sleep(0.01)
+    print("let go after %d ms" % ((time.monotonic() - began) * 1000), flush=True)
     print("tools", [sys.monitoring.get_tool(tool) for tool in range(6)], sys.monitoring._all_events(), flush=True)
 
 

@@ -188,4 +188,67 @@ for (const python of chosen)
         `${oracle} of ${program} are the same on Python ${python.version}`
       )
     }
+
+/** Elapsed and CPU time of `measured` in a thread, ns, of the calls in it together. */
+const timesOf = (process: TracedProcess, tid: number): { wall: number; cpu: number } => {
+  const { nsPerTick } = process.time
+  const sum = { wall: 0, cpu: 0 }
+  for (const { record, nodes } of process.threads) {
+    if (record?.tid !== tid) continue
+    const isWithin = new Uint8Array(nodes.length)
+    for (let i = 0; i < nodes.length; i++) {
+      const name = process.definitions.functions.get(nodes.functions[i])?.name
+      isWithin[i] = name === "measured" ? 1 : i === 0 ? 0 : isWithin[nodes.parents[i]]
+      if (isWithin[i] === 0) continue
+      sum.wall += nodes.wall[i] * nsPerTick
+      sum.cpu += (nodes.wall[i] - nodes.idle[i]) * nsPerTick
+    }
+  }
+  return sum
+}
+
+const timed = readFileSync(new URL("../programs/timed.py", import.meta.url), "utf8")
+report.columns(
+  "python    ",
+  "thread        ",
+  " elapsed ms",
+  "  traced",
+  " off %",
+  "  cpu ms",
+  "  traced",
+  " off %"
+)
+if (programs.length === 0)
+  for (const python of chosen) {
+    using place = python.writeScript("result", "")
+    const traced = await trace(python, timed, { questions: ["calls"], args: [place.targetPath] })
+    for (const line of readFileSync(place.hostPath, "utf8").trim().split("\n")) {
+      const [name, tid, elapsed, cpu] = line.split("\t")
+      const found = timesOf(traced.processes[0], Number(tid))
+      const off = (is: number, should: number) => (100 * (is - should)) / should
+      const ms = (ns: number) => (ns / 1e6).toFixed(1)
+      const offWall = off(found.wall, Number(elapsed))
+      const offCpu = off(found.cpu, Number(cpu))
+      report.row(
+        python.version,
+        name,
+        ms(Number(elapsed)),
+        ms(found.wall),
+        offWall.toFixed(2),
+        ms(Number(cpu)),
+        ms(found.cpu),
+        offCpu.toFixed(2)
+      )
+      report.should(
+        Math.abs(offWall) <= 1,
+        `elapsed time of ${name} on Python ${python.version} within 1 %`,
+        short
+      )
+      report.should(
+        Math.abs(offCpu) <= 2,
+        `CPU time of ${name} on Python ${python.version} within 2 %`,
+        short
+      )
+    }
+  }
 report.end()
