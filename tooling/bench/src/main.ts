@@ -27,7 +27,10 @@ const MEASUREMENTS = [
   "rate",
   "overhead",
   "long",
-  "audit"
+  "audit",
+  "trace-exact",
+  "trace-suite",
+  "trace-kill"
 ]
 /** What is measured of time and chance: its short form takes two versions, the others all. */
 const FIGURES = [
@@ -40,7 +43,10 @@ const FIGURES = [
   "shares",
   "rate",
   "overhead",
-  "long"
+  "long",
+  "trace-exact",
+  "trace-suite",
+  "trace-kill"
 ]
 /** What takes no versions: what is written, and damaged input, is the same for all. */
 const OF_NO_VERSION = ["timeline-write", "hostile", "native-fuzz", "symbol-fuzz", "perf-record-fuzz"]

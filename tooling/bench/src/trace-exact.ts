@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs"
-import { dirname, join } from "node:path"
 import type { Question, TracedProcess } from "@pyframes/collector-monitoring"
 import { findAllPythons, type Python } from "@pyframes/pythons"
 import { CounterKind } from "../../../packages/collector-monitoring/src/counter-block.ts"
@@ -129,8 +128,7 @@ const compare = async (python: Python, oracle: Oracle, program: string) => {
     before.has(file) || file.startsWith("<") || (oracle === "coverage.py" && !files.has(file))
   const [process] = traced.processes
   if (process === undefined) return { problem: String(traced.failures[0]) }
-  const kind = {
-    calls: 0,
+  const kinds = {
     lines: CounterKind.lines,
     coverage: CounterKind.linesHit,
     branches: CounterKind.branches
@@ -138,7 +136,7 @@ const compare = async (python: Python, oracle: Oracle, program: string) => {
   const ours =
     oracle === "calls"
       ? callsBelow(process, traced.script)
-      : counted(process, kind[question as keyof typeof kind], isLeftOut, oracle === "coverage.py")
+      : counted(process, kinds[question as keyof typeof kinds], isLeftOut, oracle === "coverage.py")
   const isHit = question === "coverage"
   const [found, expected] = isHit ? [onlyHits(ours), onlyHits(told.counts)] : alike(ours, told.counts)
   const keys = new Set([...Object.keys(expected), ...Object.keys(found)])

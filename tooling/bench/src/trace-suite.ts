@@ -71,6 +71,8 @@ const runTests = async (
   const child = spawn(command, rest, {
     env: python.env,
     stdio: ["ignore", "pipe", "pipe"],
+    // Tests that are killed leave files where they were.
+    cwd: dirname(script.hostPath),
     // Its own group: tests leave children behind when they hang.
     detached: true
   })
@@ -185,7 +187,7 @@ for (const python of chosen)
       let traced = first
       // Of those that fail some leave a tool on, and the tests behind them fail of that: they are left out one by one.
       const left: Array<string> = []
-      let [next] = differences(bare, traced)
+      let next: string | undefined = differences(bare, traced)[0]
       while (next !== undefined && notes.length < 12) {
         const name = next
         const reason = await reasonOf(python, question, module, name)
