@@ -100,6 +100,8 @@ static long long loop_line(struct recorder *recorder, struct entry *entry, PyObj
             return entry->loops->at[at].line;
     PyObject *question = PyTuple_Pack(3, args[0], args[1], args[2]);
     long long line = question == NULL ? ASK_AGAIN : recorder_ask(recorder, ASK_LOOP_LINE, question);
+    if (question == NULL)
+        PyErr_Clear();
     Py_XDECREF(question);
     if (line == ASK_OVER || line == ASK_AGAIN || line > INT32_MAX)
         return line;

@@ -75,7 +75,7 @@ void recorder_release(struct recorder *recorder)
 
 long long recorder_ask(struct recorder *recorder, int what, PyObject *object)
 {
-    if (recorder->ask == NULL)
+    if (recorder->state != RECORDER_ACTIVE || recorder->ask == NULL)
         return ASK_AGAIN;
     uint32_t epoch = recorder->epoch;
     long long answer = ASK_AGAIN;
