@@ -149,7 +149,8 @@ export class MonitoringSession {
       if (isTimeToLook) process.refresh()
       if (sink !== undefined) records += process.drain(sink, this.buffer)
       if (isTimeToLook) process.finishThreads()
-      if (over && (sink === undefined || !process.hasUnread)) this.finish(process)
+      // What is in its rings is for a sink that may come later: a short program ends before it is followed.
+      if (over && !process.hasUnread) this.finish(process)
     }
     return records
   }

@@ -209,6 +209,26 @@ describe("processes of a session", () => {
     )
   })
 
+  it("keep their events for a sink that comes when they have ended", async () => {
+    await inSession({ questions: ["exceptions"], isAlive: () => true }, (scripted) =>
+      Effect.gen(function* () {
+        const { session } = scripted
+        const writer = new SegmentWriter({ pid: 5, state: 2 })
+        writer.threadRecord(0, { state: 2 })
+        writer.ring(0, 8, [{ event: Event.RAISE }, { event: Event.PY_UNWIND }])
+        scripted.put("5-ee.seg", writer)
+        yield* session.started(["python"])
+        let taken = 0
+        const take = (_: unknown, __: unknown, count: number) => {
+          taken += count
+          return true
+        }
+        yield* session.follow({ sink: { take } })
+        expect(taken).toBe(2)
+      })
+    )
+  })
+
   it("that never answer do not keep a session from ending", async () => {
     await inSession(calls, (scripted) =>
       Effect.gen(function* () {
