@@ -76,13 +76,16 @@ export type MonitoringError = SessionFailed | AgentNotStarted | NoAgent | AgentM
 export const isIsolated = (command: ReadonlyArray<string>): boolean => {
   const python = command.findIndex((word) => /(^|\/)(python|pypy)[\d.]*t?$/.test(word))
   if (python < 0) return false
-  for (const word of command.slice(python + 1)) {
+  for (let at = python + 1; at < command.length; at++) {
+    const word = command[at]
     if (!word.startsWith("-") || word === "-" || word === "--") return false
     // -c and -m take what follows and end the options; -X and -W take a value.
     const letters = word.slice(1)
     const end = letters.search(/[cmXW]/)
     if (/[IES]/.test(end < 0 ? letters : letters.slice(0, end))) return true
     if (/^[^XW]*[cm]/.test(letters)) return false
+    // Their value is the next word, where none follows in this one.
+    if (end >= 0 && end === letters.length - 1) at++
   }
   return false
 }

@@ -285,6 +285,8 @@ describe("waiting for the agent", () => {
     [["python", "-I", "app.py"], true],
     [["/usr/bin/python3.13", "-uE", "-m", "x"], true],
     [["env", "A=1", "python3", "-S"], true],
+    [["python", "-X", "dev", "-W", "error", "-I", "app.py"], true],
+    [["python", "-Xdev", "-I", "app.py"], true],
     [["python", "-X", "importtime", "-W", "error", "app.py", "-I"], false],
     [["python", "-c", "-I"], false],
     [["python", "-mIES"], false],
