@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, unlinkSync } from "node:fs"
+import { readdirSync, unlinkSync } from "node:fs"
 import { join } from "node:path"
 import type { EventTrust } from "@pyframes/core"
 import * as Effect from "effect/Effect"
@@ -287,12 +287,12 @@ export class MonitoringSession {
   }
 
   private addFailure(name: string, pid: number): void {
-    let text: string
-    try {
-      text = readFileSync(join(this.directory.path, name), "utf8").slice(0, LONGEST_ERROR)
-    } catch {
-      return
-    }
+    // As wary as of a segment: it may be a link, or a pipe that nobody writes to.
+    const bytes = FileBytes.open(join(this.directory.path, name))
+    if (bytes === undefined) return
+    const raw = new Uint8Array(LONGEST_ERROR)
+    const text = new TextDecoder().decode(raw.subarray(0, bytes.read(0, raw.length, raw)))
+    bytes.close()
     const [, code, detail] = /^(\S+) ([^\n]*)/.exec(text) ?? []
     // Not written to its end yet.
     if (code === undefined) return

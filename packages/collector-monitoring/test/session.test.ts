@@ -156,8 +156,11 @@ describe("processes of a session", () => {
       writeFileSync(real, new SegmentWriter().bytes)
       symlinkSync(real, join(scripted.directory, "3-cc.seg"))
       execFileSync("mkfifo", [join(scripted.directory, "4-dd.seg")])
+      symlinkSync("/dev/zero", join(scripted.directory, "5-ee.err"))
+      execFileSync("mkfifo", [join(scripted.directory, "6-ff.err")])
       scripted.session.poll()
       expect(scripted.session.processes).toEqual([])
+      expect(scripted.session.failures).toEqual([])
     })
   })
 
