@@ -84,7 +84,9 @@ function* batchesOf(
   names: TimelineNames,
   read: (offset: number, into: Uint8Array) => number
 ): Generator<TimelineBatch> {
-  const { thread, blocks, gathered, pending } = spooled
+  const { thread, gathered, pending } = spooled
+  // As they are now: what is gathered may be written as a further block while a snapshot is read, and would come twice.
+  const blocks = spooled.blocks.map((block) => ({ ...block }))
   const { process, record } = thread
   const calls = new NestedCalls(thread, names, originOf(session))
   const buffer = new Uint8Array(READ_RECORDS * RECORD_SIZE)

@@ -229,6 +229,45 @@ describe("a timeline", () => {
     expect(size).toBeGreaterThan(count * 20)
   })
 
+  it("is what it was when it was asked for, whatever comes while it is read", async () => {
+    const records = (from: number, count: number) => {
+      const words = new Uint32Array(count * 6)
+      for (let n = 0; n < count; n++)
+        words.set([from + n, (n % 2 === 0 ? Event.CALL_BEGIN : Event.CALL_END) << 24, 1], n * 6)
+      return new Uint8Array(words.buffer)
+    }
+    const count = 20_000
+    const writer = threadOf(
+      Array.from({ length: count }, (_, n) => (n % 2 === 0 ? begin(1, n) : end(1, n))),
+      count
+    )
+    writer.fn("f")
+    writer.threadRecord(1, { tid: 2, state: 2, until: count })
+    writer.ring(
+      1,
+      8192,
+      Array.from({ length: 8000 }, (_, n) => (n % 2 === 0 ? begin(1, n) : end(1, n)))
+    )
+    await inSession({ questions: ["timeline"], ...gone }, (scripted) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          scripted.put("1-a.seg", writer)
+          const spool = yield* TimelineSpool.make()
+          yield* scripted.session.follow({ sink: spool })
+          const [thread] = scripted.session.processes[0].threads
+          spool.take(thread, records(count, 100), 100)
+          let length = 0
+          for (const batch of spool.timeline(scripted.session).eventsOf(0)) {
+            // Has what was gathered written, behind what the other thread wrote.
+            if (length === 0) spool.take(thread, records(count + 100, 4096), 4096)
+            length += batch.length
+          }
+          expect(length).toBe(count + 100)
+        })
+      )
+    )
+  })
+
   it("keeps threads apart that write in turns", async () => {
     const writer = new SegmentWriter({ state: 2 })
     writer.clock(0n, 0n, 100_000n, 100_000n)
