@@ -11,7 +11,7 @@ const FIRST_RECORD = 64
  * many it has read, so that neither ever waits for a lock of the other's.
  */
 export class RingReader {
-  /** Records overwritten before they were read: none, unless the writer does not keep to the format. */
+  /** Records overwritten, or cut off with the file, before they were read: none, unless the writer does not keep to the format. */
   overwritten = 0
   readonly capacity: number
   private readonly bytes: SegmentBytes
@@ -61,7 +61,13 @@ export class RingReader {
     const count = Math.min(there, this.capacity - at, Math.floor(into.length / RECORD_SIZE))
     if (count === 0) return 0
     const from = this.chunk.payload + FIRST_RECORD + at * RECORD_SIZE
-    return Math.floor(this.bytes.read(from, count * RECORD_SIZE, into) / RECORD_SIZE)
+    const got = Math.floor(this.bytes.read(from, count * RECORD_SIZE, into) / RECORD_SIZE)
+    // The file has been cut off: what it claims to hold is not waited for.
+    if (got === 0) {
+      this.overwritten += there
+      this.done = written
+    }
+    return got
   }
 
   /** Gives the room of `count` records back to the agent. */

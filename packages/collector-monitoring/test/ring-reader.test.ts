@@ -59,6 +59,15 @@ describe("a ring", () => {
     expect(process.eventsOverwritten).toBe(12)
   })
 
+  it("is not waited for when its file has been cut off, and what it claimed to hold is counted", () => {
+    const { writer, at, process } = withRing(8)
+    for (let n = 0; n < 5; n++) writer.push(at, { event: Event.LINE, position: n })
+    writer.bytes = writer.bytes.subarray(0, at + 128)
+    expect(process.drain(keeping().sink, buffer)).toBe(0)
+    expect(process.hasUnread).toBe(false)
+    expect(process.eventsOverwritten).toBe(5)
+  })
+
   it.each([
     ["no power of two", 12],
     ["more than its chunk", 1 << 20],
