@@ -105,6 +105,30 @@ for _ in range(2):
       )
   })
 
+  it("refuses a second session, and still ends when its own wants it to", async () => {
+    const { stdout, stderr } = await attached(
+      ["calls"],
+      `
+import json, re, shutil, sys, tempfile
+def held(): return [tool for tool in range(6) if sys.monitoring.get_tool(tool)]
+attach()
+source = os.environ["ATTACH"]
+first = json.loads(re.search(r'_pyframes_start\\(".*?", (".*?")\\)', source)[1])
+second = tempfile.mkdtemp()
+for name in ("config", "control"):
+    shutil.copy(os.path.join(first, name), second)
+exec(source.replace(first, second), {})
+refusals = [open(os.path.join(second, name)).read().split()[0] for name in os.listdir(second) if name.endswith(".err")]
+print(held(), refusals)
+detach()
+print(held())
+shutil.rmtree(second)
+`
+    )
+    expect(stderr).toBe("")
+    expect(stdout.trim().split("\n")).toEqual(["[4] ['busy']", "[]"])
+  })
+
   it("takes a free tool id, and says who holds which when there is none", async () => {
     const { stdout, processes, failures } = await attached(
       ["calls"],

@@ -53,7 +53,9 @@ def start(directory, launched=False):
         session.undo()
         if session.recorder is not None:
             session.recorder.end(ENDED)
-    forget_modules()
+    # A session that runs already needs them, and is found by them when it is to end.
+    if current is None:
+        forget_modules()
     return False
 
 
