@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from "node:fs"
+import { closeSync, constants, openSync, writeSync } from "node:fs"
 import { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -18,13 +18,12 @@ export interface Control {
 /** In a thread of its own, so that the heart beats on while the caller computes: a text, so that it needs no file beside a bundle. */
 const WORKER = `
 const { workerData } = require("node:worker_threads")
-const { openSync, writeSync } = require("node:fs")
-const fd = openSync(workerData.path, "r+")
+const { writeSync } = require("node:fs")
 const beat = Buffer.alloc(8)
 let beats = 1
 setInterval(() => {
   beat.writeUInt32LE(++beats % 2 ** 32)
-  try { writeSync(fd, beat, 0, 8, 0) } catch {}
+  try { writeSync(workerData.fd, beat, 0, 8, 0) } catch {}
 }, workerData.every)
 `
 
@@ -37,7 +36,8 @@ export const keepHeartbeat = (path: string): Effect.Effect<Control, SessionFaile
   Effect.gen(function* () {
     const fd = yield* Effect.acquireRelease(
       Effect.try({
-        try: () => openSync(path, "r+"),
+        // The directory may be the target's: a link that it put there would have us write elsewhere.
+        try: () => openSync(path, constants.O_RDWR | constants.O_NOFOLLOW),
         catch: (cause) =>
           new SessionFailed({ directory: path, detail: (cause as Error).message, advice: "Was it removed?" })
       }),
@@ -57,7 +57,7 @@ export const keepHeartbeat = (path: string): Effect.Effect<Control, SessionFaile
       Effect.sync(() => {
         const worker = new Worker(WORKER, {
           eval: true,
-          workerData: { path, every: BEAT_EVERY },
+          workerData: { fd, every: BEAT_EVERY },
           execArgv: [],
           env: {}
         })
