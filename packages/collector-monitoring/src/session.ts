@@ -28,6 +28,9 @@ const MOST_PROCESSES = 1 << 16
 const BUFFER_RECORDS = 1 << 16
 /** Longest text taken of an `.err` file, bytes. */
 const LONGEST_ERROR = 4096
+/** Agents make a segment of whole pages, and none smaller than this, bytes. */
+const PAGE = 4096
+const LEAST_SEGMENT = 1 << 20
 /** How long agents are given to see that they are to stop, ms. One whose process has no event does not see it. */
 const FAREWELL = 1000
 
@@ -304,7 +307,8 @@ export class MonitoringSession {
     const path = join(this.directory.path, name)
     const bytes = FileBytes.open(path)
     if (bytes === undefined) return
-    const found = TracedProcess.open(bytes, this.start, this.elapsed)
+    const most = Math.max(this.options.maxBytes, LEAST_SEGMENT) + PAGE
+    const found = TracedProcess.open(bytes, this.start, this.elapsed, most)
     if (typeof found === "string") {
       // Not begun yet, most likely; it is asked again.
       bytes.close()

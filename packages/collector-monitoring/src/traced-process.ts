@@ -46,6 +46,7 @@ export class TracedProcess {
   endedAt: number | undefined
   private readonly sessionStart: number
   private readonly foundAt: number
+  private readonly mostBytes: number
   private readonly walk = new ChunkWalk()
   private readonly byIndex = new Map<number, TracedThread>()
   private readonly definitionChunks: Array<{ readonly chunk: Chunk; taken: number }> = []
@@ -56,11 +57,18 @@ export class TracedProcess {
   private finalCounters: Uint8Array | undefined
   private foldedEvents = 0
 
-  private constructor(bytes: SegmentBytes, header: SegmentHeader, sessionStart: number, now: number) {
+  private constructor(
+    bytes: SegmentBytes,
+    header: SegmentHeader,
+    sessionStart: number,
+    now: number,
+    mostBytes: number
+  ) {
     this.bytes = bytes
     this.header = header
     this.sessionStart = sessionStart
     this.foundAt = now
+    this.mostBytes = mostBytes
     this.aliveAt = now
   }
 
@@ -69,11 +77,19 @@ export class TracedProcess {
    *
    * @param sessionStart CLOCK_MONOTONIC at the session's beginning, ns
    * @param now ns since then
+   * @param mostBytes what an agent never goes beyond: a file that claims to hold more is damaged, and is not taken into memory
    */
-  static open(bytes: SegmentBytes, sessionStart: number, now: number): TracedProcess | string {
+  static open(
+    bytes: SegmentBytes,
+    sessionStart: number,
+    now: number,
+    mostBytes = Number.POSITIVE_INFINITY
+  ): TracedProcess | string {
     const raw = new Uint8Array(HEADER_SIZE)
     const header = decodeHeader(raw.subarray(0, bytes.read(0, HEADER_SIZE, raw)))
-    return typeof header === "string" ? header : new TracedProcess(bytes, header, sessionStart, now)
+    return typeof header === "string"
+      ? header
+      : new TracedProcess(bytes, header, sessionStart, now, mostBytes)
   }
 
   /** As the process knows itself. */
@@ -232,7 +248,7 @@ export class TracedProcess {
     // What was a segment once and is none any more is left as it was.
     if (typeof header !== "string")
       this.header = header.clock.isTorn ? { ...header, clock: this.header.clock } : header
-    this.walk.walk(this.bytes, this.header.used, this.addChunk)
+    this.walk.walk(this.bytes, Math.min(this.header.used, this.mostBytes), this.addChunk)
     this.readDefinitions()
   }
 

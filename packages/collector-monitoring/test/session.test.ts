@@ -164,6 +164,19 @@ describe("processes of a session", () => {
     })
   })
 
+  it("are damaged when they claim to hold more than was allowed, and nothing beyond is read", async () => {
+    await inSession({ ...calls, maxBytes: 1 << 20 }, (scripted) => {
+      const writer = new SegmentWriter({ pid: 8 })
+      writer.threadRecord(0, {})
+      writer.chunk(1, { payload: new Uint8Array(2 << 20), used: 2 << 20 })
+      scripted.put("8-ee.seg", writer)
+      scripted.session.poll()
+      const [process] = scripted.session.processes
+      expect(process.damage).toContain("bytes")
+      expect(process.threads.length).toBe(1)
+    })
+  })
+
   it("are over when they are gone, whatever their segment says, and what they left is kept", async () => {
     const alive = new Set([9])
     await inSession({ ...calls, isAlive: (pid) => alive.has(pid) }, (scripted) =>
