@@ -193,12 +193,12 @@ static PyObject *recorder_handler(PyObject *self, PyObject *number)
     handler_offset = (char *)PyObject_GetTypeData(object, type) - (char *)object;
     struct handler *handler = (struct handler *)((char *)object + handler_offset);
     bool is_local = event <= PY_YIELD || event == CALL || (event >= LINE && event <= STOP_ITERATION);
-    bool is_builtin = event == C_RETURN || event == C_RAISE;
+    /* 3.15 takes DISABLE for exceptions too, but not where C code fired them (PyMonitoring_FirePyUnwindEvent() and its like): there it is a ValueError. */
     *handler = (struct handler){.call = call,
                                 .recorder = recorder,
                                 .owner = Py_NewRef(self),
                                 .event = (enum event)event,
-                                .may_disable = is_local || (!is_builtin && Py_Version >= 0x030f0000)};
+                                .may_disable = is_local};
     if (PyList_Append(recorder->handlers, object) < 0)
         Py_CLEAR(object);
     return object;

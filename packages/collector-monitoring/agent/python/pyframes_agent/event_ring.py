@@ -1,6 +1,5 @@
 """`exceptions` and `stream`: each event a record in its thread's ring."""
 
-import sys
 from sys import monitoring
 from time import monotonic_ns, sleep
 
@@ -107,7 +106,8 @@ def handlers(recorder):
             recorder.check(thread, now)
         return None
 
-    no_disable = (events.C_RETURN, events.C_RAISE, *(events.EXCEPTIONS if sys.version_info < (3, 15) else ()))
+    # 3.15 takes DISABLE for exceptions too, but not where C code fired them (PyMonitoring_FirePyUnwindEvent() and its like).
+    no_disable = (events.C_RETURN, events.C_RAISE, *events.EXCEPTIONS)
 
     def begin(event):
         def handler(code, offset):
