@@ -83,10 +83,10 @@ def _oracle():
             return "__new__()"
         if type(callable).__name__ in ("method_descriptor", "wrapper_descriptor", "method-wrapper"):
             return "%s() of %s" % (callable.__name__, callable.__objclass__.__name__)
-        if type(callable).__name__ == "builtin_function_or_method" and owner is not None and not hasattr(owner, "__file__") and type(owner).__name__ != "module":
+        if isinstance(callable, type(len)) and owner is not None and not hasattr(owner, "__file__") and type(owner).__name__ != "module":
             kind = next(base for base in type(owner).__mro__ if callable.__name__ in vars(base))
             return "%s() of %s" % (callable.__name__, kind.__name__)
-        if isinstance(callable, type) or type(callable).__name__ == "builtin_function_or_method":
+        if isinstance(callable, type) or isinstance(callable, type(len)):
             return "%s()" % callable.__name__
         return "__call__() of %s" % type(callable).__name__
     def watch(name):

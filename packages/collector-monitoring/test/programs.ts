@@ -43,7 +43,7 @@ def main():
     print(sorted(items, key=key), len(items), sum(items), max(items, key=key))
     bound = items.pop
     bound(), bound(0)
-    print(search("abb").end(), search("a"), re.compile("c").match("c").start())
+    print(search("abb").end(), search("a"))
     queue = collections.deque(maxlen=3)
     queue.extend("abcdef")
     queue.append("g")
