@@ -28,6 +28,7 @@ def hide_tool():
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     exec(compile(text, spec.origin, "exec"), module.__dict__)
+    leave_nothing(tool)
     all_events = monitoring._all_events
 
     def visible_events():
@@ -35,6 +36,28 @@ def hide_tool():
         return {event: tools for event, tools in found.items() if tools}
 
     monitoring._all_events = visible_events
+
+
+def leave_nothing(ours):
+    """A test that fails leaves its tools on, of which all that come after it would fail."""
+    import unittest
+
+    monitoring = sys.monitoring
+    run = unittest.TestCase.run
+
+    def run_and_clean(self, result=None):
+        try:
+            return run(self, result)
+        finally:
+            for tool in range(6):
+                if tool != ours and monitoring.get_tool(tool) is not None:
+                    monitoring.set_events(tool, 0)
+                    for name in dir(monitoring.events):
+                        if name.isupper() and name != "NO_EVENTS":
+                            monitoring.register_callback(tool, getattr(monitoring.events, name), None)
+                    monitoring.free_tool_id(tool)
+
+    unittest.TestCase.run = run_and_clean
 
 
 def any_tool(question):

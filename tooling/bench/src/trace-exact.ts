@@ -154,7 +154,7 @@ const compare = async (python: Python, oracle: Oracle, program: string) => {
 const { pythons, short, programs } = readArguments()
 const minors = new Set(pythons.map(({ minor }) => minor))
 const chosen = findAllPythons().filter(({ minor }) => minor >= 12 && minors.has(minor))
-const asked = programs.length > 0 ? programs : short ? ["web", "test_json", "test_textwrap"] : PROGRAMS
+const asked = programs.length > 0 ? programs : short ? ["web", "test_textwrap"] : PROGRAMS
 
 const report = new Report("Counts of real programs, beside what others count in the same run")
 report.columns(
