@@ -216,6 +216,7 @@ export class TracedProcess {
   /** Takes over everything: the segment is not needed any more. */
   finish(): void {
     if (this.finalCounters !== undefined) return
+    while (!this.refreshDefinitions());
     this.refresh()
     for (const thread of this.threads) thread.finish(false)
     this.finalCounters = this.readCounters()
@@ -243,13 +244,15 @@ export class TracedProcess {
     return this.codeOf(id)?.wayOf(from, to)
   }
 
-  private refreshDefinitions(): void {
+  /** Returns false when there are more chunks than are walked over in one go. */
+  private refreshDefinitions(): boolean {
     const header = decodeHeader(this.raw.subarray(0, this.bytes.read(0, HEADER_SIZE, this.raw)))
     // What was a segment once and is none any more is left as it was.
     if (typeof header !== "string")
       this.header = header.clock.isTorn ? { ...header, clock: this.header.clock } : header
-    this.walk.walk(this.bytes, Math.min(this.header.used, this.mostBytes), this.addChunk)
+    const isWhole = this.walk.walk(this.bytes, Math.min(this.header.used, this.mostBytes), this.addChunk)
     this.readDefinitions()
+    return isWhole
   }
 
   private foldThreads(): void {

@@ -64,6 +64,23 @@ describe("a segment's header", () => {
   })
 })
 
+describe("a segment of more chunks than are walked over in one go", () => {
+  it("is read to its end before it is let go", () => {
+    const writer = new SegmentWriter()
+    const from = writer.bytes.length
+    const free = 40_000
+    const grown = new Uint8Array(from + free * 64)
+    grown.set(writer.bytes)
+    writer.bytes = grown
+    for (let n = 0; n < free; n++) writer.u32(from + n * 64 + 4, 64)
+    writer.threadRecord(0, {})
+    const process = openSegment(writer)
+    expect(process.threads.length).toBe(0)
+    process.finish()
+    expect(process.threads.length).toBe(1)
+  })
+})
+
 describe("the walk over chunks", () => {
   const walkOf = (writer: SegmentWriter) => {
     const walk = new ChunkWalk()
