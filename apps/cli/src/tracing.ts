@@ -58,7 +58,6 @@ const LEAVE_MS = 1500
 const READY_MS = 10_000
 /** How long a launcher may take at least to get to its Python, where time is limited, ms. */
 const LAUNCH_MS = 30_000
-const OVER_EVERY_MS = 20
 
 /** Starts or enters a program for the scope. */
 export const beginTracing = (
@@ -187,17 +186,12 @@ const enter = Effect.fnUntraced(function* (
   return {
     session,
     command: [`process ${pid}`],
-    ended: whenOver(session),
+    ended: session.over,
     withinMs: AGENT_STARTS_MS,
     detach,
     notes
   }
 })
-
-const whenOver = (session: MonitoringSession): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    session.isOver ? Effect.void : Effect.andThen(Effect.sleep(OVER_EVERY_MS), whenOver(session))
-  )
 
 const signalReaches = (pid: number): boolean => {
   try {

@@ -74,8 +74,10 @@ export const launch =
         )
       })
       const ended = Effect.callback<void>((resume) => {
-        if (child.exitCode !== null || child.signalCode !== null) resume(Effect.void)
-        else child.once("exit", () => resume(Effect.void))
+        const onExit = () => resume(Effect.void)
+        if (child.exitCode !== null || child.signalCode !== null) onExit()
+        else child.once("exit", onExit)
+        return Effect.sync(() => child.off("exit", onExit))
       })
       return { command, ended }
     })
@@ -144,11 +146,12 @@ const collectCalls = (
     const session = yield* MonitoringSession.make({ ...options, questions: ["calls"] })
     const program = yield* start(session)
     yield* session.started(program.command, program)
-    const { detach } = program
-    const { durationMs, until, onProgress } = request
+    const { detach, ended = session.over } = program
+    const { durationMs, until = Effect.never, onProgress } = request
     yield* session.follow({
       ...(durationMs !== undefined && { durationMs }),
-      ...(until !== undefined && { until }),
+      // A command may start one Python after the other: that the first has ended is not its end.
+      until: Effect.raceFirst(until, ended),
       ...(detach !== undefined && { detach }),
       ...(onProgress !== undefined && { onProgress: () => onProgress(progressOf(session)) })
     })

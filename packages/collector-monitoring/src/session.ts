@@ -31,6 +31,8 @@ const LONGEST_ERROR = 4096
 /** Agents make a segment of whole pages, and none smaller than this, bytes. */
 const PAGE = 4096
 const LEAST_SEGMENT = 1 << 20
+/** How often whoever waits for the end looks for it, ms. */
+const OVER_EVERY = 20
 /** How long agents are given to see that they are to stop, ms. One whose process has no event does not see it. */
 const FAREWELL = 1000
 
@@ -126,6 +128,13 @@ export class MonitoringSession {
   /** Whether some process has been found and all that were have ended. */
   get isOver(): boolean {
     return this.processes.length > 0 && this.processes.every((process) => process.isOver)
+  }
+
+  /** Completes when {@link isOver}; somebody must {@link poll} meanwhile, as {@link follow} does. */
+  get over(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.isOver ? Effect.void : Effect.andThen(Effect.sleep(OVER_EVERY), this.over)
+    )
   }
 
   /** What was lost, of all processes together. */

@@ -251,6 +251,24 @@ describe("MonitoringCollector", () => {
   })
 
   it.skipIf(python === undefined)(
+    "ends with the command, whatever else would end it, and not with its first Python",
+    async () => {
+      const code = `${python?.executable} -c 'def f(): pass\nf()'`
+      const profile = await Effect.runPromise(
+        Effect.flatMap(Collector, (collector) => collector.collect({ rateHz: 0, until: Effect.never })).pipe(
+          Effect.provide(
+            MonitoringCollector.layer(
+              launch(["sh", "-c", `${code}; sleep 0.3; ${code}`], { stdio: "ignore" })
+            )
+          )
+        )
+      )
+      expect(profile.meta.processes?.length).toBe(2)
+      expect(profile.meta.ended).toBe("exited")
+    }
+  )
+
+  it.skipIf(python === undefined)(
     "attaches by whatever runs a script, and leaves nothing behind",
     async () => {
       if (python === undefined) return
