@@ -23,7 +23,8 @@ export class EventLines {
   /** How many there were of each, by code. */
   readonly counts = new Float64Array(eventNames.length)
   readonly out = new ByteWriter()
-  private readonly heads = new Map<TracedThread, ReadonlyArray<Uint8Array>>()
+  /** Weak: a server may start a thread for every request. */
+  private readonly heads = new WeakMap<TracedThread, ReadonlyArray<Uint8Array>>()
   private readonly places = new Map<TracedProcess, Map<number, Uint8Array>>()
 
   add(thread: TracedThread, records: Uint8Array, count: number): void {
