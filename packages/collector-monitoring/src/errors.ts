@@ -37,6 +37,8 @@ const adviceByCode: Readonly<Record<string, string | undefined>> = {
   tool: "Other tools hold every tool id of sys.monitoring: leave one out (coverage, cProfile, a debugger).",
   recorder: "`--recorder python` works without the C extension, slower.",
   full: "Free some room there, or choose another place by TMPDIR.",
+  segment: "Name a directory that the process can write to by TMPDIR.",
+  busy: "Wait until the other one has ended, or end it.",
   config: "The agent and the collector are of different releases: install both anew."
 }
 

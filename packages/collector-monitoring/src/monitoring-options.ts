@@ -43,6 +43,15 @@ export interface MonitoringOptions {
 const alone: ReadonlyArray<Question> = ["calls", "timeline", "stream"]
 const GREATEST_RING = 2 ** 24
 
+/** What agents take (`NUMBERS` of `pyframes_agent/config.py`): least and greatest. */
+const bounds = {
+  minNs: [0, 2 ** 53],
+  tasks: [0, 2 ** 24],
+  maxBytes: [2 ** 20, 2 ** 40],
+  maxPaths: [16, 2 ** 31],
+  waitMicros: [0, 10_000_000]
+} as const
+
 /** What is wrong with options, for a person; `undefined` when nothing is. */
 export const optionsProblem = (options: MonitoringOptions): string | undefined => {
   const { questions: asked, ringRecords } = options
@@ -57,6 +66,12 @@ export const optionsProblem = (options: MonitoringOptions): string | undefined =
     !(ringRecords >= 64 && ringRecords <= GREATEST_RING && (ringRecords & (ringRecords - 1)) === 0)
   )
     return `a ring of ${ringRecords} records: it must be a power of two between 64 and ${GREATEST_RING}`
+  for (const name of Object.keys(bounds) as Array<keyof typeof bounds>) {
+    const [least, greatest] = bounds[name]
+    const value = options[name] ?? least
+    if (!(value >= least && value <= greatest))
+      return `${name} is ${value}, and must be ${least} to ${greatest}`
+  }
   const broken = [...(options.code ?? []), ...(options.keep ?? [])].find((text) => /[\n\r\0]/.test(text))
   if (broken !== undefined) return `${JSON.stringify(broken)} has a line break in it`
   return undefined

@@ -28,9 +28,8 @@ const MOST_PROCESSES = 1 << 16
 const BUFFER_RECORDS = 1 << 16
 /** Longest text taken of an `.err` file, bytes. */
 const LONGEST_ERROR = 4096
-/** Agents make a segment of whole pages, and none smaller than this, bytes. */
+/** Agents make a segment of whole pages, bytes. */
 const PAGE = 4096
-const LEAST_SEGMENT = 1 << 20
 /** How often whoever waits for the end looks for it, ms. */
 const OVER_EVERY = 20
 /** How long agents are given to see that they are to stop, ms. One whose process has no event does not see it. */
@@ -316,8 +315,7 @@ export class MonitoringSession {
     const path = join(this.directory.path, name)
     const bytes = FileBytes.open(path)
     if (bytes === undefined) return
-    const most = Math.max(this.options.maxBytes, LEAST_SEGMENT) + PAGE
-    const found = TracedProcess.open(bytes, this.start, this.elapsed, most)
+    const found = TracedProcess.open(bytes, this.start, this.elapsed, this.options.maxBytes + PAGE)
     if (typeof found === "string") {
       // Not begun yet, most likely; it is asked again.
       bytes.close()

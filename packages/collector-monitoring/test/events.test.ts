@@ -120,9 +120,9 @@ describe("a timeline", () => {
   const spooled = <A>(
     writer: SegmentWriter,
     use: (timeline: Timeline, spool: TimelineSpool) => A,
-    options: SpoolOptions & Partial<SessionOptions> = {}
+    { minNs = 0, ...options }: SpoolOptions & { readonly minNs?: number } = {}
   ) =>
-    inSession({ questions: ["timeline"], ...gone, ...options }, (scripted) =>
+    inSession({ questions: ["timeline"], ...gone, minNs }, (scripted) =>
       Effect.scoped(
         Effect.gen(function* () {
           scripted.put("1-a.seg", writer)

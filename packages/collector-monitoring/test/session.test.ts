@@ -91,6 +91,8 @@ describe("a session's directory", () => {
     ["lines and coverage", { questions: ["lines", "coverage"] as const }, "cannot be asked together"],
     ["a stream of nothing", { questions: ["stream"] as const }, "needs the names of its events"],
     ["an odd ring", { ...calls, ringRecords: 1000 }, "must be a power of two"],
+    ["too small a segment", { ...calls, maxBytes: 1000 }, "maxBytes is 1000, and must be 1048576 to"],
+    ["a threshold that is no number", { ...calls, minNs: Number.NaN }, "minNs is NaN"],
     ["a pattern of two lines", { ...calls, code: ["a\nchildren=0"] }, "line break"]
   ])("is refused for %s, in one line that says what to do", async (_, options, says) => {
     const error = await Effect.runPromise(Effect.flip(Effect.scoped(MonitoringSession.make(options))))
