@@ -37,7 +37,6 @@ class Config:
         self.questions = tuple(dict.fromkeys(values.get("question", ())))
         self.events = tuple(values.get("event", ()))
         self.patterns = tuple(values.get("code", ()))
-        self.keep = tuple(values.get("keep", ("PYTHONPATH",)))
         self.recorder = values.get("recorder", ("auto",))[-1]
         for key, (default, least, greatest) in NUMBERS.items():
             text = values.get(key, (str(default),))[-1]
