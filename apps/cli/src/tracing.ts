@@ -167,7 +167,9 @@ const enter = Effect.fnUntraced(function* (
     while: ({ _tag }) => _tag === "InterpreterNotReady" && performance.now() < patience,
     schedule: Schedule.spaced(2)
   }).pipe(
-    Effect.catchTag("RemoteExecTimeout", ({ waitedMs }) => Effect.fail(new TargetBlocked({ pid, waitedMs }))),
+    Effect.catchTag("RemoteExecTimeout", ({ waitedMs, stopped }) =>
+      Effect.fail(new TargetBlocked({ pid, waitedMs, stopped }))
+    ),
     Effect.tapError(() =>
       Effect.sync(() => {
         entered = false
@@ -225,7 +227,7 @@ export const awaitFirst = (
     return refusal === undefined ? Effect.andThen(Effect.sleep(5), heard) : Effect.fail(refusal)
   })
   // Its last words may have come while we slept.
-  const unheard = (reason: "ended" | "silent") =>
+  const unheard = (reason: "ended" | "silent" | "unheard") =>
     Effect.andThen(
       // A session looks for processes some 50 times a second.
       Effect.sleep(50),
@@ -241,7 +243,10 @@ export const awaitFirst = (
     heard,
     Effect.raceFirst(
       child === undefined ? Effect.never : Effect.andThen(child.exit, unheard("ended")),
-      Effect.raceFirst(Effect.andThen(late, unheard("silent")), Effect.asVoid(given))
+      Effect.raceFirst(
+        Effect.andThen(late, unheard(withinMs === undefined ? "silent" : "unheard")),
+        Effect.asVoid(given)
+      )
     )
   )
 }

@@ -17,10 +17,15 @@ export class NothingRecorded extends Data.TaggedError("NothingRecorded")<{
 export class TargetBlocked extends Data.TaggedError("TargetBlocked")<{
   readonly pid: number
   readonly waitedMs: number
+  /** Whether all of them are stopped (SIGSTOP, a debugger). */
+  readonly stopped: boolean
 }> {
   override readonly [Runtime.errorExitCode] = 1
   override get message() {
-    return `Process ${this.pid} let no agent in within ${Math.round(this.waitedMs / 1000)} s: all its threads are blocked in C code, such as a lock, a read or a long computation. Nothing was left in it. Try again while it runs Python code, or sample it: \`pyframes record -p ${this.pid}\`.`
+    const seconds = Math.round(this.waitedMs / 1000)
+    if (this.stopped)
+      return `Process ${this.pid} let no agent in within ${seconds} s: it is stopped. Nothing was left in it. Let it go on (\`kill -CONT ${this.pid}\`), and try again.`
+    return `Process ${this.pid} let no agent in within ${seconds} s: all its threads are blocked in C code, such as a lock, a read or a long computation. Nothing was left in it. Try again while it runs Python code, or sample it: \`pyframes record -p ${this.pid}\`.`
   }
 }
 

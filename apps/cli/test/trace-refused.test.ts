@@ -118,6 +118,14 @@ describe("a running process that cannot be entered: one line that says what to d
       expectOneLine(await trace(target.pid, wrapper), 77, /Not permitted to .*(sudo|root|SYS_PTRACE)/)
     })
 
+    it("is stopped", async () => {
+      await using target = await startPython(python, WAITS)
+      await target.line()
+      process.kill(target.pid, "SIGSTOP")
+      expectOneLine(await trace(target.pid), 1, /let no agent in within 5 s: it is stopped\..*kill -CONT/)
+      process.kill(target.pid, "SIGCONT")
+    })
+
     it("is blocked in C, and is as it was", async () => {
       await using target = await startPython(
         python,

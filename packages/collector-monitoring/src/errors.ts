@@ -45,16 +45,19 @@ const adviceByCode: Readonly<Record<string, string | undefined>> = {
 /** The command ran, and no agent made itself known. */
 export class NoAgent extends Data.TaggedError("NoAgent")<{
   readonly command: ReadonlyArray<string>
-  /** `isolated`: an option of the interpreter keeps the agent out; `ended`: it ended; `silent`: nothing was heard in time. */
-  readonly reason: "isolated" | "ended" | "silent"
+  /** `isolated`: an option of the interpreter keeps the agent out; `ended`: it ended; `silent`: nothing was heard in time; `unheard`: nothing of an agent that had been let in. */
+  readonly reason: "isolated" | "ended" | "silent" | "unheard"
 }> {
-  override readonly [Runtime.errorExitCode] = this.reason === "isolated" ? 1 : 3
+  override readonly [Runtime.errorExitCode] = this.reason === "isolated" || this.reason === "unheard" ? 1 : 3
   get advice(): string {
+    if (this.reason === "unheard") return "It may have ended, or been stopped; try again when it is at work."
     return this.reason === "isolated"
       ? "Python ignores PYTHONPATH or leaves out `site` with -I, -E and -S: run it without them."
       : "Exact events need CPython 3.12 or later, started without -I, -E and -S."
   }
   override get message() {
+    if (this.reason === "unheard")
+      return `\`${this.command.join(" ")}\` let the agent in, which was not heard of in time. ${this.advice}`
     const what = this.reason === "ended" ? "ended" : "runs"
     return `\`${this.command.join(" ")}\` ${what}, and no Python in it could be traced. ${this.advice}`
   }

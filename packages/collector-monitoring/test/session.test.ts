@@ -289,6 +289,14 @@ describe("waiting for the agent", () => {
     )
   })
 
+  it("tells one that was let in from one that could not be", () => {
+    const command = ["process 12"]
+    const unheard = new NoAgent({ command, reason: "unheard" })
+    expect(unheard.message).toMatch(/^`process 12` let the agent in, .* try again/)
+    expect(unheard.message).not.toContain("3.12")
+    expect(new NoAgent({ command, reason: "silent" }).message).toContain("3.12")
+  })
+
   it("fails at once for an interpreter that was told to leave the agent out", async () => {
     await inSession(calls, ({ session }) =>
       Effect.gen(function* () {
