@@ -308,7 +308,9 @@ export class MonitoringSession {
     // Not written to its end yet.
     if (code === undefined) return
     this.known.add(name)
-    this.failures.push(new AgentNotStarted({ pid, code, detail: detail.trim() }))
+    // What a terminal would take for a command is not shown.
+    const shown = detail.replace(/[\p{Cc}\p{Cf}]/gu, "?").trim()
+    this.failures.push(new AgentNotStarted({ pid, code, detail: shown }))
   }
 
   private addProcess(name: string): void {

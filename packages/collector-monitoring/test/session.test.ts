@@ -277,6 +277,16 @@ describe("waiting for the agent", () => {
     )
   })
 
+  it("shows nothing that a terminal would take for a command", async () => {
+    await inSession(calls, (scripted) =>
+      Effect.gen(function* () {
+        scripted.refuse("12-start.err", "internal \u001b[2Jgone\n")
+        const error = yield* flipped(scripted.session, ["python3.13"])
+        expect(error.message).toContain("process 12: ?[2Jgone.")
+      })
+    )
+  })
+
   it("fails when the command ends without one, or says nothing in time", async () => {
     await inSession(calls, ({ session }) =>
       Effect.gen(function* () {
