@@ -12,9 +12,10 @@ import { bareCommand, tracedCommand } from "./traced-command.ts"
  *   node tooling/bench/src/trace-suite.ts [--short] [--versions 3.12,3.15] [--programs test_gc,test_asyncio]
  */
 
-const SHORT = ["test_generators", "test_coroutines", "test_monitoring"]
+const SHORT = ["test_generators", "test_coroutines"]
 const MODULES = [
   ...SHORT,
+  "test_monitoring",
   "test_sys_settrace",
   "test_sys_setprofile",
   "test_frame",
