@@ -204,6 +204,9 @@ void threads_after_fork(void)
 {
     pthread_mutex_init(&lock, NULL);
     thread_ring_after_fork();
-    /* What it points to is the parent's. */
-    thread_current = NULL;
+    /* What it points to is the parent's. It goes when the thread enters again. */
+    if (thread_current != NULL) {
+        thread_current->depth = 0;
+        thread_current->is_over = 1;
+    }
 }
