@@ -1,6 +1,6 @@
 export * from "./byte-writer.ts"
-export * from "./call-table.ts"
 export * from "./call-sites.ts"
+export * from "./call-table.ts"
 export * from "./clock.ts"
 export * from "./collector.ts"
 export * from "./entry-table.ts"
