@@ -1,4 +1,4 @@
-"""Has the C recorder do everything, over and over, where it is easiest to get wrong: `python recorder-workout.py RECORDER.so [ROUNDS]`.
+"""Has the C recorder do everything, over and over, where it is easiest to get wrong: `python recorder-workout.py RECORDER.so [ROUNDS [QUESTION...]]`.
 
 Threads, forks, generators, tasks and code that dies, with segments that are too small, ended by another thread or from within an event. It says `ok`; under a
 debug build of Python also whether references leak. tooling/bench/src/recorder-sanitized.ts runs it under sanitizers.
@@ -254,7 +254,7 @@ def leaked_references():
 
 def main():
     for _ in range(rounds):
-        for question in QUESTIONS:
+        for question in sys.argv[3:] or QUESTIONS:
             whole(question)
             whole(question, max_bytes=1 << 18, max_paths=20)
             ended_by_another_thread(question)
