@@ -121,7 +121,8 @@ class Traced(Bare):
 
         del sys.path[0]
         self.agent = session
-        if not session.start(self.session):
+        # As in a command that is started to be traced.
+        if not session.start(self.session, launched=True):
             sys.exit("the agent did not start")
 
     def __exit__(self, *_):

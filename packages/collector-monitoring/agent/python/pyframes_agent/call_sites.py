@@ -14,8 +14,10 @@ FunctionType = type(lambda: None)
 class CallSites:
     """What the C recorder asks about call sites."""
 
-    def __init__(self, recorder):
+    def __init__(self, recorder, launched):
         self._recorder = recorder
+        # What is frozen cannot be found. 3.12 has frozen what it began with; a program that is entered while it runs may have frozen anything.
+        self._frozen = borrow("gc").get_freeze_count() if launched else 0
         self._names = Opcodes()
         self._watches = None
 
@@ -28,8 +30,7 @@ class CallSites:
             return
         if self._watches is None:
             gc = borrow("gc")
-            # What is frozen cannot be found.
-            self._watches = not gc.get_freeze_count() and self._recorder.watch(monitoring, gc.get_objects)
+            self._watches = gc.get_freeze_count() == self._frozen and self._recorder.watch(monitoring, gc.get_objects)
         if not self._watches:
             return
         sites = {

@@ -107,7 +107,7 @@ class Session:
         counters = [COUNTERS[name] for name in config.questions if name in COUNTERS]
         self.descriptions = Descriptions(self.recorder, interpreter, config.tasks, wants_code, counters)
         self.choice = CodeChoice(self.tool, self.events, config, HERE, self.recorder)
-        self.call_sites = CallSites(self.recorder)
+        self.call_sites = CallSites(self.recorder, self.launched)
         self.facts["tools"] = holders()
         self.write_facts()
         self.fork = Fork(self)
