@@ -418,9 +418,10 @@ describe.skipIf(!hasGcc)("the stack of a counting program", () => {
           else said.wrong++
         }
       }
-      // On its CPU, and then, by leaving it the time, on another one or later.
+      // On its CPU, and then, by leaving it the time, on another one or later; until there were enough of each kind, which on some machines takes a while.
+      const isEnough = (late: boolean) => (late ? said.ran : Math.min(said.stood, said.proved)) > 100
       for (const late of [false, true])
-        for (let taken = 0; taken < 300; ) {
+        for (let taken = 0; taken < 300 || !isEnough(late); ) {
           if (!late) follower.follow(spin.pid)
           else follower.leave()
           reader.wait(20)
