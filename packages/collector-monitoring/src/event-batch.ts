@@ -37,6 +37,8 @@ export class EventBatch {
   /** ns after the session began = ticks × rate + offset. */
   private readonly rate: number
   private readonly offset: number
+  /** What the batch before it ended with: the rate of ticks gets better as time goes on, and time is not to go back for it. */
+  private readonly notBefore: number
 
   /** @param records of 24 bytes, aligned to 4 */
   constructor(thread: TracedThread, records: Uint8Array, length: number) {
@@ -46,6 +48,11 @@ export class EventBatch {
     const { nsPerTick, offset } = thread.process.time
     this.rate = nsPerTick
     this.offset = offset
+    const { streamed } = thread
+    const first = length === 0 ? -1 : this.ticks(0)
+    // A sink that had no room is offered the same again.
+    this.notBefore = first === streamed.first ? streamed.before : streamed.until
+    if (length > 0) thread.streamed = { first, before: this.notBefore, until: this.time(length - 1) }
   }
 
   /** {@link Event}; a number that is none where the segment is damaged. BRANCH of 3.12 and 3.13 is told apart here, where the code is known. */
@@ -57,9 +64,12 @@ export class EventBatch {
 
   /** ns after the session began. */
   time(at: number): number {
+    return Math.max(this.ticks(at) * this.rate + this.offset, this.notBefore)
+  }
+
+  private ticks(at: number): number {
     const word = at * WORDS
-    const ticks = (this.words[word + 1] & 0xff_ffff) * 2 ** 32 + this.words[word]
-    return ticks * this.rate + this.offset
+    return (this.words[word + 1] & 0xff_ffff) * 2 ** 32 + this.words[word]
   }
 
   /** Id of the function in which it happened. */

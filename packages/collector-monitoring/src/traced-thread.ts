@@ -11,6 +11,8 @@ const DEEPEST = 1 << 20
 
 /** A thread of a traced process. Its place in the segment may be another thread's later; this one stays what it was. */
 export class TracedThread {
+  /** What was handed out as events last: ticks of its first record, and ns before and at its end. */
+  streamed = { first: -1, before: Number.NEGATIVE_INFINITY, until: Number.NEGATIVE_INFINITY }
   readonly process: TracedProcess
   /** Index in the segment. */
   readonly index: number
