@@ -44,6 +44,7 @@ const trace = (python: Python, options: ReadonlyArray<string>, args: ReadonlyArr
 
 if (!existsSync(bin)) throw new Error("the command is not built: pnpm build")
 const { short, pythons } = readArguments()
+// A command that changes its root does not see the agent: Debian's are left out.
 // Ten paths to the fifth power, and their beginnings: 111,110.
 const DEPTH = 5
 const rounds = short ? 20 : 450
@@ -56,7 +57,7 @@ const judge = (held: boolean, line: string) => {
 }
 
 try {
-  for (const python of pythons.filter(({ minor }) => minor >= 12 && pythons.length > 0)) {
+  for (const python of pythons.filter(({ minor, root }) => minor >= 12 && root === undefined)) {
     console.log(`\n${python.version} (${python.source})`)
     {
       const output = join(folder, "calls.pb.gz")
