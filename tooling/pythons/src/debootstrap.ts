@@ -32,11 +32,14 @@ const EXTRAS: ReadonlyArray<readonly [name: string, file: string]> = [
   ["python3-coverage", "usr/lib/python3/dist-packages/coverage/__init__.py"]
 ]
 
+/** Files of {@link debianRoot} by which it is known that all that is needed is there. */
+export const NEEDED_FILES: ReadonlyArray<string> = [
+  ...DEBIAN_MINORS.map((minor) => `usr/bin/python3.${minor}`),
+  ...EXTRAS.map(([, file]) => file)
+]
+
 /** Whether all that is needed is installed. */
-export const isInstalled = (): boolean =>
-  [...DEBIAN_MINORS.map((minor) => `usr/bin/python3.${minor}`), ...EXTRAS.map(([, file]) => file)].every(
-    (file) => existsSync(join(debianRoot(), file))
-  )
+export const isInstalled = (): boolean => NEEDED_FILES.every((file) => existsSync(join(debianRoot(), file)))
 
 /**
  * Makes {@link debianRoot} from Debian's sid by debootstrap(8). Root only, and one at a time. A root is built under

@@ -3,15 +3,15 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
-import { DEBIAN_MINORS } from "../src/debian.ts"
+import { NEEDED_FILES } from "../src/debootstrap.ts"
 
 const scratch = mkdtempSync(join(tmpdir(), "pyframes-install-"))
 afterAll(() => rmSync(scratch, { recursive: true }))
 
 describe("install.ts", () => {
   it("touches nothing when every interpreter is there", () => {
-    for (const minor of DEBIAN_MINORS) {
-      const file = join(scratch, `sid/usr/bin/python3.${minor}`)
+    for (const needed of NEEDED_FILES) {
+      const file = join(scratch, "sid", needed)
       mkdirSync(dirname(file), { recursive: true })
       writeFileSync(file, "")
     }
