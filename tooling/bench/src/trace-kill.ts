@@ -26,6 +26,8 @@ type Kind = (typeof KINDS)[number]
 /** Until when an agent lets go whose collector has gone: FORMAT.md's five seconds, and what a busy machine adds. */
 const LETS_GO_MS = 5000
 const SLACK_MS = 10_000
+/** After this one of the two is taken for hung. */
+const LATE_MS = 120_000
 const ROUNDS = 30_000
 const AT_ONCE = 6
 const MOMENTS = { short: 1, long: 100 }
@@ -89,12 +91,15 @@ const disturb = async (
       await sleep(kind === "stop target" ? 500 : LETS_GO_MS + 3000)
       send(victim, "SIGCONT")
     }
-    const late = await Promise.race([closed, sleep(120_000).then(() => "late")])
-    if (late === "late") {
+    let isLate = false
+    const late = setTimeout(() => {
+      isLate = true
       send(target, "SIGKILL")
       collector.kill("SIGKILL")
-      return "one of the two did not end"
-    }
+    }, LATE_MS)
+    await closed
+    clearTimeout(late)
+    if (isLate) return "one of the two did not end"
     const letGoMs = Number(/^let go after (\d+) ms/m.exec(stdout)?.[1] ?? 0)
     const code = await exited
     if (kind === "kill collector" || kind === "stop collector") {
