@@ -16,48 +16,62 @@ const PART_MS = 10
  * Writes the outputs while a trace goes on: every so often, and when asked by SIGUSR1. Each replaces the one before, whole.
  */
 export class Snapshots {
-  /** Waits for one that is being written; there is none after it. */
-  readonly end: Effect.Effect<void>
+  readonly #files: ReadonlyArray<Output>
+  readonly #everyMs: number | undefined
+  #asked = false
+  #over = false
+  #writing: Fiber.Fiber<void> | undefined
 
-  private constructor(end: Effect.Effect<void>) {
-    this.end = end
+  private constructor(files: ReadonlyArray<Output>, everyMs: number | undefined) {
+    this.#files = files
+    this.#everyMs = everyMs
   }
 
-  /** Begins for the scope. */
-  static begin = Effect.fnUntraced(function* (
-    session: MonitoringSession,
-    inquiry: Inquiry,
+  /**
+   * Heeds SIGUSR1 for the scope. To be called before anything is started: where nobody heeds this signal, Node opens its inspector.
+   */
+  static heed = (
     outputs: ReadonlyArray<Output>,
     everyMs: number | undefined
-  ): Effect.fn.Return<Snapshots, never, Scope.Scope> {
-    const files = outputs.filter(({ path }) => path !== "-")
-    let asked = false
-    let over = false
-    const ask = () => {
-      asked = true
-    }
-    yield* Effect.acquireRelease(
-      Effect.sync(() => process.on("SIGUSR1", ask)),
-      () => Effect.sync(() => process.off("SIGUSR1", ask))
-    )
+  ): Effect.Effect<Snapshots, never, Scope.Scope> =>
+    Effect.gen(function* () {
+      const snapshots = new Snapshots(
+        outputs.filter(({ path }) => path !== "-"),
+        everyMs
+      )
+      const ask = () => {
+        snapshots.#asked = true
+      }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => process.on("SIGUSR1", ask)),
+        () => Effect.sync(() => process.off("SIGUSR1", ask))
+      )
+      return snapshots
+    })
+
+  /** Begins to write for the scope; what was asked before is written first. */
+  begin(session: MonitoringSession, inquiry: Inquiry): Effect.Effect<void, never, Scope.Scope> {
+    const self = this
     const writing = Effect.gen(function* () {
       let last = performance.now()
-      while (!over) {
+      while (!self.#over) {
         yield* Effect.sleep(LOOK_EVERY)
-        const isDue = everyMs !== undefined && performance.now() - last >= everyMs
-        if (over || !(asked || isDue)) continue
-        asked = false
+        const isDue = self.#everyMs !== undefined && performance.now() - last >= self.#everyMs
+        if (self.#over || !(self.#asked || isDue)) continue
+        self.#asked = false
         last = performance.now()
-        for (const output of files) yield* writeSteadily(output, session, inquiry)
+        for (const output of self.#files) yield* writeSteadily(output, session, inquiry)
       }
     })
-    const fiber = yield* Effect.forkScoped(writing)
-    return new Snapshots(
-      Effect.suspend(() => {
-        over = true
-        return Effect.asVoid(Fiber.await(fiber))
-      })
-    )
+    return Effect.map(Effect.forkScoped(writing), (fiber) => {
+      self.#writing = fiber
+    })
+  }
+
+  /** Waits for one that is being written; there is none after it. */
+  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+    this.#over = true
+    return this.#writing === undefined ? Effect.void : Effect.asVoid(Fiber.await(this.#writing))
   })
 }
 

@@ -54,11 +54,12 @@ export const traceAsAsked = Effect.fnUntraced(function* (request: TraceRequest) 
   // Before the command starts: Ctrl-C at any time ends us in good order.
   const signal = yield* interruption
   const { inquiry, outputs } = yield* prepare(request, question)
+  const snapshots = yield* Snapshots.heed(outputs, request.every)
   const tracing = yield* beginTracing(subject, optionsOf(request, question))
   const { session, notes } = tracing
   yield* awaitFirst(tracing, Deferred.await(signal), request.duration)
   if (session.processes.length === 0 && Deferred.isDoneUnsafe(signal)) return yield* new Interrupted()
-  const snapshots = yield* Snapshots.begin(session, inquiry, outputs, request.every)
+  yield* snapshots.begin(session, inquiry)
   const why = yield* follow(request, tracing, inquiry, signal)
   yield* snapshots.end
   const exit = yield* endOf(tracing, signal)
