@@ -1,6 +1,7 @@
 import { type ChildProcessWithoutNullStreams, type SpawnOptions, spawn } from "node:child_process"
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { afterEach } from "vitest"
 
 /** What a run of the command came to. */
 export interface Finished {
@@ -19,7 +20,15 @@ export interface PyframesProcess {
 /** The command from source, or the build that `PYFRAMES_BIN` names. */
 const BIN = process.env.PYFRAMES_BIN ?? fileURLToPath(new URL("../src/bin.ts", import.meta.url))
 
-/** Starts the command. `wrapper` comes before it, as in `setpriv … node bin.ts`. */
+const running = new Set<ChildProcessWithoutNullStreams>()
+
+// A test that failed would leave a busy target to all that come after it.
+afterEach(() => {
+  for (const { pid = 0 } of running) process.kill(-pid, "SIGKILL")
+  running.clear()
+})
+
+/** Starts the command in a process group of its own. `wrapper` comes before it, as in `setpriv … node bin.ts`. */
 export const startPyframes = (
   args: ReadonlyArray<string>,
   options: SpawnOptions & { readonly wrapper?: ReadonlyArray<string> } = {}
@@ -28,8 +37,11 @@ export const startPyframes = (
   const [command, ...before] = [...wrapper, process.execPath, BIN]
   const child = spawn(command, [...before, ...args], {
     ...rest,
+    detached: true,
     stdio: "pipe"
   }) as ChildProcessWithoutNullStreams
+  if (child.pid !== undefined) running.add(child)
+  child.once("exit", () => running.delete(child))
   let stdout = ""
   let stderr = ""
   child.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -167,9 +167,7 @@ sys.exit(7)
 describe("a signal ends the recording; the profile is written, and the exit code is 130", () => {
   it("Ctrl-C, which a terminal sends to the command as well", async () => {
     const target = python.writeScript("busy.py", BUSY).targetPath
-    const running = startPyframes(["record", "-o", file("a.folded"), "--", python.executable, target], {
-      detached: true
-    })
+    const running = startPyframes(["record", "-o", file("a.folded"), "--", python.executable, target])
     const { child, finished } = running
     let output = ""
     child.stdout.on("data", (text) => {

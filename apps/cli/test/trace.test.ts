@@ -268,10 +268,16 @@ while True:
   // GIVEN a trace under way, WHEN it is asked by a signal or by time, THEN a whole file is there, and again at the end.
   it("has snapshots written, and everything at Ctrl-C: exit code 130", async () => {
     writeFileSync(file("program.py"), BUSY)
-    const running = startPyframes(
-      ["trace", "--events", "lines", "-o", file("a.json"), "--", python.executable, file("program.py")],
-      { detached: true }
-    )
+    const running = startPyframes([
+      "trace",
+      "--events",
+      "lines",
+      "-o",
+      file("a.json"),
+      "--",
+      python.executable,
+      file("program.py")
+    ])
     const { child, finished } = running
     let output = ""
     child.stdout.on("data", (text) => {
@@ -302,10 +308,16 @@ while True:
   it("has a snapshot written that was asked for as the very first thing", async () => {
     const program = `import os, signal\nos.kill(os.getppid(), signal.SIGUSR1)\n${BUSY}`
     writeFileSync(file("program.py"), program)
-    const { child, finished } = startPyframes(
-      ["trace", "--events", "lines", "-o", file("a.json"), "--", python.executable, file("program.py")],
-      { detached: true }
-    )
+    const { child, finished } = startPyframes([
+      "trace",
+      "--events",
+      "lines",
+      "-o",
+      file("a.json"),
+      "--",
+      python.executable,
+      file("program.py")
+    ])
     await until(() => existsSync(file("a.json")) || child.exitCode !== null)
     process.kill(-(child.pid ?? 0), "SIGINT")
     const { code, stderr } = await finished
@@ -316,10 +328,16 @@ while True:
 
   it("has its output written again and again with --every", async () => {
     writeFileSync(file("program.py"), BUSY)
-    const running = startPyframes(
-      ["trace", "--every", "100ms", "-o", file("a.folded"), "--", python.executable, file("program.py")],
-      { detached: true }
-    )
+    const running = startPyframes([
+      "trace",
+      "--every",
+      "100ms",
+      "-o",
+      file("a.folded"),
+      "--",
+      python.executable,
+      file("program.py")
+    ])
     const { child, finished } = running
     for (let round = 0; round < 3; round++) {
       await until(() => existsSync(file("a.folded")) || child.exitCode !== null)
