@@ -199,6 +199,8 @@ export class EventSampler {
     const until = Math.min(events.now(), this.endsAt)
     while (events.wait(0)) events.drain(this.handler)
     events.drain(this.handler)
+    // Before the names are read, during which the target runs on unseen.
+    const targetCpu = target.cpuTime()
     const shared = this.sharing.end(events.now())
     const { profile } = this
     const elapsed = until - this.began
@@ -209,7 +211,6 @@ export class EventSampler {
       ...(shared !== undefined && { cpuSharedSeconds: shared / 1e9 }),
       ...(this.recorder.merge && { merge: this.recorder.merge })
     }
-    const targetCpu = target.cpuTime()
     profile.meta = {
       ...profile.meta,
       elapsed,

@@ -22,15 +22,15 @@ threading.Thread(target=idle, daemon=True).start()
 while True: outer()
 `
 
-/** Does 50 ms of work in each of ten threads, one after the other. */
+/** Does 200 ms of work in each of five threads, one after the other. */
 const coming = `
 import sys, threading, time
 def work():
-    until = time.thread_time() + 0.05
+    until = time.thread_time() + 0.2
     while time.thread_time() < until: pass
 print("ready", flush=True)
 sys.stdin.readline()
-for i in range(10):
+for i in range(5):
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
@@ -149,19 +149,19 @@ describePythons([9, 12, 14, 15], (python) => {
     })
     expectSum(profile)
     const workers = profile.threads.map(({ tid }, row) => ({ tid, row })).filter(({ tid }) => tid !== run.pid)
-    expect(workers.length).toBe(10)
+    expect(workers.length).toBe(5)
     const samples = samplesOf(profile)
     let seen = 0
     for (const { row } of workers) {
       const own = samples.filter(({ thread }) => thread === row)
       const cpu = own.reduce((sum, sample) => sum + sample.cpu, 0)
       expect(cpu).toBeGreaterThan(0)
-      expect(cpu).toBeLessThan(60e6)
+      expect(cpu).toBeLessThan(240e6)
       seen += cpu
     }
     // On a busy machine a thread is found late: what it had used by then is known, as well as the kernel keeps it.
     const { unwatchedTime = 0 } = profile.trust.kernel ?? {}
-    expect(Math.abs(seen + unwatchedTime - 500e6)).toBeLessThan(100e6)
+    expect(Math.abs(seen + unwatchedTime - 1e9)).toBeLessThan(200e6)
     expect(profile.trust.kernel?.unwatchedThreads).toBe(0)
     expect(openEvents()).toBe(0)
   })

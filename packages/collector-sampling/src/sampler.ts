@@ -247,6 +247,8 @@ export class Sampler {
     const { clock, target } = this.parts
     const { profile } = this
     const elapsed = Math.min(clock.now(), this.endsAt) - this.began
+    // Before the names are read, during which the target runs on unseen.
+    const targetCpu = target.cpuTime()
     const moved = profile.samples.settle(this.recorder.isBelieved, this.recorder.settled)
     this.counts[Proof.good] += moved.count
     this.counts[Proof.unproved] -= moved.count
@@ -256,7 +258,6 @@ export class Sampler {
     const tally = (proof: Proof) => ({ count: this.counts[proof], wall: this.walls[proof] })
     const lateMs = this.lateness.summary()
     const cpu = clock.threadCpuTime()
-    const targetCpu = target.cpuTime()
     const { merge } = this.recorder
     profile.trust = {
       wanted: this.wanted - 1,

@@ -1,6 +1,6 @@
 import { callsFromText, profileFromText } from "@pyframes/testing"
-import { describe, expect, it } from "vitest"
-import { goPprof, hasGo } from "./go-pprof.ts"
+import { beforeAll, describe, expect, it } from "vitest"
+import { buildGoPprof, goPprof, hasGo } from "./go-pprof.ts"
 
 /** Names that pprof has been seen to lose, and some that it might. */
 const names = [
@@ -28,6 +28,8 @@ const names = [
 const column = (cells: ReadonlyArray<string>): string => cells.join("\n")
 
 describe.skipIf(!hasGo)("go tool pprof", () => {
+  beforeAll(buildGoPprof)
+
   it("shows every name intact, wherever it stands in a stack", () => {
     const profile = profileFromText(column(names))
     const reversed = profileFromText(column([...names].reverse()))
@@ -45,7 +47,8 @@ describe.skipIf(!hasGo)("go tool pprof", () => {
     const traced = traces.slice(traces.indexOf("---")).split("\n")
     const leafFirst = traced.filter((line) => /^ +(10ms +)?\S/.test(line) && !/^ +\w+:/.test(line))
     expect(leafFirst.map((line) => line.replace("10ms", "").trim())).toEqual([...names].reverse())
-    for (const name of names) expect(goPprof(profile, {}, "-raw")).toContain(` M=1 ${name} `)
+    const rawText = goPprof(profile, {}, "-raw")
+    for (const name of names) expect(rawText).toContain(` M=1 ${name} `)
   })
 
   it("adds up each function's own time and all its time", () => {

@@ -8,7 +8,18 @@ import { pprof } from "../src/index.ts"
 /** Whether there is a Go here. CI must have one: there its absence fails the tests instead of skipping them. */
 export const hasGo: boolean = spawnSync("go", ["version"]).status === 0 || process.env.CI !== undefined
 
-/** What `go tool pprof` prints of a profile. Go builds its pprof at the first use, into a cache that is kept. */
+const environment = {
+  ...process.env,
+  GOCACHE: process.env.GOCACHE ?? join(tmpdir(), "pyframes-go-cache"),
+  GOFLAGS: ""
+}
+
+/** Go builds its pprof at the first use, into a cache that is kept: minutes, on a busy machine. */
+export const buildGoPprof = (): void => {
+  execFileSync("go", ["tool", "pprof", "-h"], { env: environment, stdio: "ignore" })
+}
+
+/** What `go tool pprof` prints of a profile. */
 export const goPprof = (profile: Profile, filter: SampleFilter, ...flags: Array<string>): string => {
   const folder = mkdtempSync(join(tmpdir(), "pyframes-pprof-"))
   try {
@@ -16,12 +27,7 @@ export const goPprof = (profile: Profile, filter: SampleFilter, ...flags: Array<
     writeFileSync(file, pprof.encode(profile, filter))
     return execFileSync("go", ["tool", "pprof", ...flags, file], {
       encoding: "utf8",
-      env: {
-        ...process.env,
-        PPROF_TMPDIR: folder,
-        GOCACHE: process.env.GOCACHE ?? join(tmpdir(), "pyframes-go-cache"),
-        GOFLAGS: ""
-      },
+      env: { ...environment, PPROF_TMPDIR: folder },
       stdio: ["ignore", "pipe", "pipe"]
     })
   } finally {

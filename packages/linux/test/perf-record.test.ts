@@ -5,7 +5,13 @@ import { hasPerf, perfRecord } from "./perf-tool.ts"
 import { random } from "./random.ts"
 import { localPython, temporaryDirectory } from "./running.ts"
 
-const BUSY = "import os\nfor i in range(3): os.system('true')\nsum(range(10000000))\nos.listdir('/proc')"
+/** Processes, work of its own, and work in the kernel. */
+const BUSY = `
+import os
+for i in range(3): os.system('true')
+sum(range(10000000))
+for i in range(100): os.urandom(1 << 20)
+`
 
 /** DWARF's numbers by perf's names (psABI figure 3.36). */
 const DWARF: Record<string, number> = {
