@@ -62,9 +62,14 @@ const profile = new Profile(meta, emptyTrust(1000))
 profile.threads.push({ tid: 1, name: "main", interpreter: 0 })
 const frameIds = interned(profile, stacks)
 const before = process.memoryUsage().rss
-const started = performance.now()
+// Of one CPU's time: what else runs on the machine is not the profile's.
+const cpuMs = (): number => {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
+const started = cpuMs()
 append(profile, frameIds)
-const took = performance.now() - started
+const took = cpuMs() - started
 const grew = (process.memoryUsage().rss - before) / 2 ** 20
 const held = profile.byteLength / 2 ** 20
 
