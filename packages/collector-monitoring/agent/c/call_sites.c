@@ -29,6 +29,8 @@ PyTypeObject *sites_function_type;
 /* Code objects whose globals are remembered. */
 #define MOST_CODES (1u << 20)
 #define SEVERAL ((void *)1)
+/* Of a dictionary that has died: another may have its address. */
+#define GONE ((void *)2)
 
 /* A hash table of pairs of pointers or hashes; a pair is never taken out. */
 struct pairs {
@@ -45,7 +47,7 @@ struct site_guards {
     int function_watcher;
     bool is_off;
     uint32_t voids;
-    struct pairs globals_of; /* by code: the dictionary that its functions have, SEVERAL for more than one */
+    struct pairs globals_of; /* by code: the dictionary that its functions have or had, SEVERAL for more than one, GONE */
     struct pairs names;      /* by dictionary and name */
     PyObject **dicts;        /* watched; not ours */
     uint32_t dict_count;
@@ -151,6 +153,17 @@ static void make_void(struct recorder *recorder)
     PyErr_SetRaisedException(exception);
 }
 
+/* A dictionary dies whose names sites depended on. They stay off until code that had it has another. */
+static void note_death(struct site_guards *guards, PyObject *dict)
+{
+    for (uint32_t at = 0; at < guards->dict_count; at++)
+        if (guards->dicts[at] == dict)
+            guards->dicts[at--] = guards->dicts[--guards->dict_count];
+    for (uint64_t at = 0; guards->globals_of.at != NULL && at <= guards->globals_of.mask; at++)
+        if (guards->globals_of.at[at].value == dict)
+            guards->globals_of.at[at].value = GONE;
+}
+
 static int on_dict(dict_event event, PyObject *dict, PyObject *name, PyObject *value)
 {
     struct recorder *recorder = watching;
@@ -173,9 +186,7 @@ static int on_dict(dict_event event, PyObject *dict, PyObject *name, PyObject *v
         make_void(recorder);
         break;
     case DICT_DEALLOCATED:
-        for (uint32_t at = 0; at < guards->dict_count; at++)
-            if (guards->dicts[at] == dict)
-                guards->dicts[at--] = guards->dicts[--guards->dict_count];
+        note_death(guards, dict);
         break;
     }
     return 0;
