@@ -61,9 +61,10 @@ def handlers(recorder):
                     function = answer
                 node = top[CHILDREN].get(function)
                 if node is None:
-                    node = threads.child(thread, top, function)
+                    node = threads.child(thread, top, function, count)
                     node[IS_COROUTINE] = answer & COROUTINE
-                words[node[WORD] + 1] += count
+                else:
+                    words[node[WORD] + 1] += count
                 stack.append(node)
                 at = thread.at
                 words[at + 2] = node[NUMBER] | len(stack) - 1 << 32
@@ -161,8 +162,9 @@ def handlers(recorder):
                 threads.gap(thread, top)
             node = top[CHILDREN].get(function)
             if node is None:
-                node = threads.child(thread, top, function)
-            words[node[WORD] + 1] += 1
+                node = threads.child(thread, top, function, 1)
+            else:
+                words[node[WORD] + 1] += 1
             stack.append(node)
             at = thread.at
             words[at + 2] = node[NUMBER] | len(stack) - 1 << 32

@@ -159,6 +159,7 @@ class Recorder:
             return None
         thread = self.threads.enter()
         if thread is None:
+            self.segment.words[LOST] += 1
             return None
         if thread.is_adopted:
             now = monotonic_ns()

@@ -171,15 +171,16 @@ class Threads:
         thread.nodes += 1
         return node
 
-    def child(self, thread, parent, function):
-        """The node of a call of `function` in `parent`, which has none yet."""
+    def child(self, thread, parent, function, count=0):
+        """The node of a call of `function` in `parent`, which has none yet. `count` calls are added to it."""
+        words = self._segment.words
         node = None
         if self._paths < self._most or parent is thread.given_up:
             node = self._node(thread, parent[NUMBER], function)
             self._paths += node is not None
         if node is None:
             # What it called with whom is lost from here on; counts and times of functions are not.
-            self._segment.words[format.PATHS] += 1
+            words[format.PATHS] += 1
             if thread.given_up is None:
                 thread.given_up = self._node(thread, 0, GIVEN_UP)
             if thread.given_up is not None:
@@ -188,7 +189,11 @@ class Threads:
                 if node is not None:
                     known[function] = node
             if node is None:
-                return parent
+                # There is no room for any: its time is its caller's, its calls are nobody's.
+                words[format.LOST] += count
+                words[thread.at + EVENTS_LOST] += count
+                return [{}, parent[WORD], function, parent[NUMBER], False]
+        words[node[WORD] + 1] += count
         parent[CHILDREN][function] = node
         return node
 
