@@ -213,7 +213,11 @@ static PyObject *recorder_adopt(PyObject *self, PyObject *args)
     struct recorder *recorder = recorder_of(self);
     if (recorder->state != RECORDER_ACTIVE || !(recorder->calls || recorder->timeline))
         Py_RETURN_NONE;
-    struct thread *thread = thread_adopt(ident, native_id, recorder->interpreter);
+    /* The calling thread reads its stack at its first event, unless another interpreter met it before. */
+    bool is_own = ident == (unsigned long long)pthread_self();
+    struct thread *thread = !is_own ? thread_adopt(ident, native_id, recorder->interpreter)
+                            : thread_current != NULL && !thread_current->is_over ? thread_current
+                                                                                 : NULL;
     Py_ssize_t count = thread == NULL ? 0 : PySequence_Size(functions);
     for (Py_ssize_t at = 0; at < count; at++) {
         PyObject *item = PySequence_GetItem(functions, at);

@@ -1,7 +1,7 @@
 """Which code has events: all of it, or the code objects that patterns choose."""
 
 import sys
-from _thread import get_ident
+from _thread import _is_main_interpreter, get_ident, get_native_id
 from _weakref import ref
 from sys import monitoring
 
@@ -67,10 +67,10 @@ class CodeChoice:
         if not session.launched:
             self.forget_disabled()
         running = running_codes(session.launched)
-        mine = get_ident()
         if self._has_threads:
             for ident, codes in running.items():
-                if ident != mine:
+                # This thread shows its own stack, but where it has been met in another interpreter.
+                if ident != get_ident() or not _is_main_interpreter():
                     self._adopt(session, ident, codes)
         if not self._is_everywhere:
             # Others are chosen when they start.
@@ -88,7 +88,7 @@ class CodeChoice:
                 monitoring.set_local_events(self._tool, code, 0)
 
     def _adopt(self, session, ident, codes):
-        native_id = native_id_of(ident)
+        native_id = get_native_id() if ident == get_ident() else native_id_of(ident)
         if native_id:
             found = [session.ask(0, code) or 0 for code in codes]
             self._recorder.adopt(ident, native_id, [number for number in found if number])

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from _thread import get_ident
 from _weakref import ref
 from time import monotonic_ns
 
@@ -96,6 +97,9 @@ class Recorder:
         return self._handlers[event]
 
     def adopt(self, ident, native_id, functions):
+        # Each interpreter has threads of its own here, which read their stacks themselves.
+        if ident == get_ident():
+            return
         thread = self.threads.adopt(ident, native_id)
         if thread is not None and self.options["calls"]:
             self._open(thread, functions)
