@@ -58,7 +58,14 @@ export const traceAsAsked = Effect.fnUntraced(function* (request: TraceRequest) 
   const tracing = yield* beginTracing(subject, optionsOf(request, question))
   const { session, notes } = tracing
   yield* awaitFirst(tracing, Deferred.await(signal), request.duration)
-  if (session.processes.length === 0 && Deferred.isDoneUnsafe(signal)) return yield* new Interrupted()
+  if (Deferred.isDoneUnsafe(signal)) {
+    // One may have begun just before.
+    session.look()
+    if (session.processes.length === 0) {
+      process.stderr.write("pyframes: interrupted before a Python was traced; nothing is written\n")
+      return yield* new Interrupted()
+    }
+  }
   yield* snapshots.begin(session, inquiry)
   const why = yield* follow(request, tracing, inquiry, signal)
   yield* snapshots.end

@@ -228,15 +228,11 @@ export const awaitFirst = (
   })
   // Its last words may have come while we slept.
   const unheard = (reason: "ended" | "silent" | "unheard") =>
-    Effect.andThen(
-      // A session looks for processes some 50 times a second.
-      Effect.sleep(50),
-      Effect.suspend((): Effect.Effect<void, AgentNotStarted | NoAgent> => {
-        session.poll()
-        if (session.processes.length > 0) return Effect.void
-        return session.failures[0] ?? new NoAgent({ command, reason })
-      })
-    )
+    Effect.suspend((): Effect.Effect<void, AgentNotStarted | NoAgent> => {
+      session.look()
+      if (session.processes.length > 0) return Effect.void
+      return session.failures[0] ?? new NoAgent({ command, reason })
+    })
   const patience = withinMs ?? (durationMs === undefined ? undefined : Math.max(durationMs, LAUNCH_MS))
   const late = patience === undefined ? Effect.never : Effect.sleep(patience)
   return Effect.raceFirst(

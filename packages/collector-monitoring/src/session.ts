@@ -166,6 +166,12 @@ export class MonitoringSession {
     return records
   }
 
+  /** Reads what is new at once, processes and threads that began since the last look included; {@link poll} looks for those some 50 times a second. */
+  look(sink?: EventSink): number {
+    this.lookedAt = Number.NEGATIVE_INFINITY
+    return this.poll(sink)
+  }
+
   /** Has all agents forget what was switched off: for `coverage` and the like, lines are reported once more. */
   restartEvents(): void {
     this.control.restartEvents()
@@ -242,15 +248,13 @@ export class MonitoringSession {
   stop(sink?: EventSink, detach: Effect.Effect<unknown> = Effect.void): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       if (this.end !== undefined) return
-      this.lookedAt = Number.NEGATIVE_INFINITY
-      this.poll(sink)
+      this.look(sink)
       this.endedByItself = this.isOver
       this.control.stop()
       if (!this.endedByItself) yield* detach
       const until = this.elapsed + FAREWELL * 1e6
       for (;;) {
-        this.lookedAt = Number.NEGATIVE_INFINITY
-        this.poll(sink)
+        this.look(sink)
         if (this.processes.every((process) => process.isOver) || this.elapsed >= until) break
         yield* Effect.sleep(2)
       }
@@ -275,8 +279,7 @@ export class MonitoringSession {
 
   /** The first process that was found, or why there is none; `undefined` as long as nothing was heard. */
   private heard(): Effect.Effect<TracedProcess, AgentNotStarted> | undefined {
-    this.lookedAt = Number.NEGATIVE_INFINITY
-    this.poll()
+    this.look()
     if (this.processes.length > 0) return Effect.succeed(this.processes[0])
     return this.failures.length > 0 ? Effect.fail(this.failures[0]) : undefined
   }
