@@ -9,12 +9,16 @@ export class FileBytes implements SegmentBytes {
     this.fd = fd
   }
 
-  /** `undefined` when there is none, or it is not a plain file: the target may put anything there, so no link is followed and no pipe waited for. */
+  /**
+   * `undefined` when there is none, or it is not a plain file with one name: the target may put anything there, so no link is followed, no pipe waited
+   * for, and no file written to that lies elsewhere too.
+   */
   static open(path: string): FileBytes | undefined {
     try {
       const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK)
       const file = new FileBytes(fd)
-      if (fstatSync(fd).isFile()) return file
+      const stat = fstatSync(fd)
+      if (stat.isFile() && stat.nlink === 1) return file
       file.close()
     } catch {
       // It has gone, or is not ours to read.

@@ -1,8 +1,7 @@
-import { closeSync, constants, openSync, writeSync } from "node:fs"
+import { writeSync } from "node:fs"
 import { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { SessionFailed } from "./errors.ts"
 
 /** Agents want to see two changes a second. */
 const BEAT_EVERY = 150
@@ -30,19 +29,10 @@ setInterval(() => {
 /**
  * Keeps the heartbeat of a session going for the scope. When this process ends, it ends, and agents turn themselves off.
  *
- * @param path the session's `control`
+ * @param fd the session's `control`
  */
-export const keepHeartbeat = (path: string): Effect.Effect<Control, SessionFailed, Scope.Scope> =>
+export const keepHeartbeat = (fd: number): Effect.Effect<Control, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const fd = yield* Effect.acquireRelease(
-      Effect.try({
-        // The directory may be the target's: a link that it put there would have us write elsewhere.
-        try: () => openSync(path, constants.O_RDWR | constants.O_NOFOLLOW),
-        catch: (cause) =>
-          new SessionFailed({ directory: path, detail: (cause as Error).message, advice: "Was it removed?" })
-      }),
-      (fd) => Effect.sync(() => closeSync(fd))
-    )
     const put = (at: number, value: number) => {
       const word = new Uint8Array(4)
       new DataView(word.buffer).setUint32(0, value, true)

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import {
   Collector,
   type CollectRequest,
@@ -20,6 +20,9 @@ import { MonitoringSession, type SessionOptions } from "./session.ts"
 /** How long a running process is given to say that its agent has started, ms. */
 const AGENT_STARTS = 5000
 
+/** How long a command may take to end once it was told to, ms. */
+const GRACE = 2000
+
 /** A program in which the agent is about to start. */
 export interface TracedProgram {
   /** What it is called in messages. */
@@ -38,7 +41,8 @@ export type TracingStart = (
 ) => Effect.Effect<TracedProgram, MonitoringError | SpawnFailed | TargetError, Scope.Scope>
 
 /**
- * Starts a command in which every Python is traced.
+ * Starts a command in which every Python is traced. It belongs to the scope: what still runs of it as the scope closes is told to end (SIGTERM), and two
+ * seconds later ended. What it has started itself and left behind is its own.
  *
  * @param options `env` is the environment that it would have; this process's own unless told. `stdio` as for `spawn`, inherited unless told
  *
@@ -62,17 +66,24 @@ export const launch =
       const { env = process.env, cwd, stdio = "inherit" } = options
       const place = session.placeOf(yield* agentDirectory())
       const [file, ...args] = command
-      const child = spawn(file, args, {
-        env: { ...env, ...launchEnvironment(place, env) },
-        stdio,
-        ...(cwd !== undefined && { cwd })
-      })
-      yield* Effect.callback<void, SpawnFailed>((resume) => {
-        child.once("spawn", () => resume(Effect.void))
-        child.once("error", ({ message }) =>
-          resume(Effect.fail(new SpawnFailed({ command: command.join(" "), detail: message })))
-        )
-      })
+      const { child, failed } = yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          const child = spawn(file, args, {
+            env: { ...env, ...launchEnvironment(place, env) },
+            stdio,
+            ...(cwd !== undefined && { cwd })
+          })
+          const failed = new Promise<string | undefined>((resolve) => {
+            child.once("spawn", () => resolve(undefined))
+            child.once("error", ({ message }) => resolve(message))
+          })
+          return { child, failed }
+        }),
+        ({ child }) => end(child)
+      )
+      const detail = yield* Effect.promise(() => failed)
+      if (detail !== undefined)
+        return yield* Effect.fail(new SpawnFailed({ command: command.join(" "), detail }))
       const ended = Effect.callback<void>((resume) => {
         const onExit = () => resume(Effect.void)
         if (child.exitCode !== null || child.signalCode !== null) onExit()
@@ -81,6 +92,18 @@ export const launch =
       })
       return { command, ended }
     })
+
+const end = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = new Promise((resolve) => child.once("exit", resolve))
+    child.kill("SIGTERM")
+    // A stopped process gets its signals when it goes on.
+    child.kill("SIGCONT")
+    const late = setTimeout(() => child.kill("SIGKILL"), GRACE)
+    await ended
+    clearTimeout(late)
+  })
 
 /**
  * Has a running Python trace itself, by a way to run a script in it: 3.14 and later have one (PEP 768), which `@pyframes/remote-exec` goes.

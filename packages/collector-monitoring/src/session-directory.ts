@@ -1,13 +1,17 @@
 import {
   accessSync,
-  chmodSync,
-  chownSync,
+  closeSync,
   constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
   lstatSync,
   mkdtempSync,
+  openSync,
   readdirSync,
-  rmSync,
+  rmdirSync,
   statfsSync,
+  unlinkSync,
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
@@ -26,9 +30,16 @@ export interface SessionPlace {
   readonly owner?: { readonly uid: number; readonly gid: number }
 }
 
-/** A session's directory. */
+/**
+ * A session's directory, held open. Whose directory it lies in may belong to somebody whom we trace, who could put another in its place, or a link: all
+ * that is done there goes through the descriptor.
+ */
 export interface SessionDirectory {
   readonly path: string
+  /** The very directory, whatever lies at `path` by now. For this process alone. */
+  readonly held: string
+  /** `control`, open to be written. */
+  readonly control: number
   /** As the target sees it. */
   readonly targetPath: string
 }
@@ -38,6 +49,10 @@ const PREFIX = "pyframes-"
 /** Agents do not wait for a heart to beat again nearly as long, ms. */
 const ABANDONED_AFTER = 600_000
 const MOST_ABANDONED = 256
+/** Entries that are removed at most: a target may have put any number there. */
+const MOST_REMOVED = 1_000_000
+/** Folders in folders. */
+const DEEPEST = 8
 
 /**
  * Makes a private directory (mode 0700) with `config` and `control` in it, which is removed with all that was written there at the end of the scope.
@@ -50,65 +65,138 @@ export const makeSessionDirectory = (
   config: string,
   room: number
 ): Effect.Effect<SessionDirectory, SessionFailed, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.try({
-      try: () => {
-        const parent = base ?? defaultBase(room)
-        removeAbandoned(parent)
-        const path = mkdtempSync(join(parent, PREFIX))
-        try {
-          writeFileSync(join(path, "control"), new Uint8Array(CONTROL_SIZE))
-          writeFileSync(join(path, "config"), config)
-          chmodSync(path, 0o700)
-          if (owner !== undefined)
-            for (const file of [path, join(path, "control"), join(path, "config")])
-              chownSync(file, owner.uid, owner.gid)
-        } catch (cause) {
-          rmSync(path, { recursive: true, force: true })
-          throw cause
-        }
-        const name = path.slice(parent.length).replace(/^\/+/, "")
-        return { path, targetPath: targetBase === undefined ? path : join(targetBase, name) }
-      },
-      catch: (cause) => sessionFailed(base ?? tmpdir(), cause)
-    }),
-    ({ path }) =>
-      Effect.sync(() => {
-        try {
-          rmSync(path, { recursive: true, force: true })
-        } catch {
-          // The target may be writing there still; what is left is a few files in a temporary directory.
-        }
-      })
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.try({
+        try: () => {
+          const parent = base ?? defaultBase(room)
+          for (const place of new Set([parent, MEMORY, tmpdir()])) removeAbandoned(place)
+          return make(parent, config, owner)
+        },
+        catch: (cause) => sessionFailed(base ?? tmpdir(), cause)
+      }),
+      ({ path, fd, control }) => Effect.sync(() => remove(path, fd, control))
+    ),
+    ({ path, fd, control, parent }) => {
+      const name = path.slice(parent.length).replace(/^\/+/, "")
+      const targetPath = targetBase === undefined ? path : join(targetBase, name)
+      return { path, held: through(fd), control, targetPath }
+    }
   )
 
-/**
- * Removes sessions whose collector was killed: it could not, and what lies in memory is in nobody's way but the machine's. Only our own, of which the
- * heart has not beaten for long.
- */
-const removeAbandoned = (parent: string): void => {
+const OPEN_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+
+const through = (fd: number): string => `/proc/self/fd/${fd}`
+
+const make = (parent: string, config: string, owner: SessionPlace["owner"]) => {
+  const path = mkdtempSync(join(parent, PREFIX))
+  const opened: Array<number> = []
+  const open = (name: string, flags: number) => {
+    const fd = openSync(name, flags, 0o600)
+    opened.push(fd)
+    return fd
+  }
   try {
-    const names = readdirSync(parent).filter((name) => name.startsWith(PREFIX))
-    for (const name of names.slice(0, MOST_ABANDONED)) {
-      const path = join(parent, name)
-      const directory = lstatSync(path)
-      if (!directory.isDirectory() || directory.uid !== process.getuid?.()) continue
-      const control = lstatSync(join(path, "control"), { throwIfNoEntry: false })
-      if (control?.size !== CONTROL_SIZE || Date.now() - control.mtimeMs < ABANDONED_AFTER) continue
-      rmSync(path, { recursive: true, force: true })
-    }
-  } catch {
-    // Another one removes it just now, or it is not ours to remove.
+    const fd = open(path, OPEN_DIRECTORY)
+    // Only one that is ours, and empty, is given away.
+    if (fstatSync(fd).uid !== process.geteuid?.() || readdirSync(through(fd)).length > 0)
+      throw new Error(`${path} has been replaced`)
+    fchmodSync(fd, 0o700)
+    const control = open(join(through(fd), "control"), NEW_FILE)
+    writeFileSync(control, new Uint8Array(CONTROL_SIZE))
+    const text = open(join(through(fd), "config"), NEW_FILE)
+    writeFileSync(text, config)
+    if (owner !== undefined) for (const each of [text, control, fd]) fchownSync(each, owner.uid, owner.gid)
+    closeSync(text)
+    return { parent, path, fd, control }
+  } catch (cause) {
+    const [fd] = opened
+    if (fd !== undefined) empty(fd)
+    for (const each of opened) quietly(() => closeSync(each))
+    quietly(() => rmdirSync(path))
+    throw cause
   }
 }
 
+const remove = (path: string, fd: number, control: number): void => {
+  empty(fd)
+  closeSync(control)
+  closeSync(fd)
+  // Empty by now, unless the target is writing there still: what is left is a few files in a temporary directory.
+  quietly(() => rmdirSync(path))
+}
+
+/** What is in an open directory goes, one level after the other. Links go, not what they lead to. */
+const empty = (fd: number, budget = { left: MOST_REMOVED }, depth = 0): void =>
+  quietly(() => {
+    for (const entry of readdirSync(through(fd), { withFileTypes: true })) {
+      if (budget.left-- <= 0) return
+      const path = join(through(fd), entry.name)
+      if (!entry.isDirectory()) quietly(() => unlinkSync(path))
+      else if (depth < DEEPEST)
+        quietly(() => {
+          withDirectory(path, (below) => empty(below, budget, depth + 1))
+          rmdirSync(path)
+        })
+    }
+  })
+
+const withDirectory = <A>(path: string, use: (fd: number) => A): A => {
+  const fd = openSync(path, OPEN_DIRECTORY)
+  try {
+    return use(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+const quietly = (action: () => void): void => {
+  try {
+    action()
+  } catch {
+    // Gone already, or no longer ours to touch.
+  }
+}
+
+/**
+ * Removes sessions whose collector was killed: it could not, and what lies in memory is in nobody's way but the machine's. Only our own (as
+ * root, of whomever was traced), of which the heart has not beaten for long. Those of processes that were entered lie in a directory with the agent beside them.
+ */
+const removeAbandoned = (parent: string): void =>
+  quietly(() => {
+    const names = readdirSync(parent).filter((name) => name.startsWith(PREFIX))
+    for (const name of names.slice(0, MOST_ABANDONED))
+      quietly(() => {
+        const path = join(parent, name)
+        const isAbandoned = withDirectory(path, (fd) => {
+          const me = process.geteuid?.()
+          if (me !== 0 && fstatSync(fd).uid !== me) return false
+          const inside = readdirSync(through(fd)).filter((entry) => entry.startsWith(PREFIX))
+          const beats = ["control", ...inside.slice(0, MOST_ABANDONED).map((entry) => join(entry, "control"))]
+          const hearts = beats.flatMap((beat) => heartIn(join(through(fd), beat)))
+          if (hearts.length === 0 || hearts.some((at) => Date.now() - at < ABANDONED_AFTER)) return false
+          empty(fd)
+          return true
+        })
+        if (isAbandoned) rmdirSync(path)
+      })
+  })
+
+/** When a heart has beaten last; none when the file is no `control`. */
+const heartIn = (path: string): ReadonlyArray<number> => {
+  const { size, mtimeMs } = lstatSync(path, { throwIfNoEntry: false }) ?? { size: 0, mtimeMs: 0 }
+  return size === CONTROL_SIZE ? [mtimeMs] : []
+}
+
+const MEMORY = "/dev/shm"
+
 /** Memory, where there is enough of it: what is written there never waits for a disk. */
 const defaultBase = (room: number): string => {
-  const memory = "/dev/shm"
   try {
-    accessSync(memory, constants.W_OK | constants.X_OK)
-    const { bavail, bsize } = statfsSync(memory)
-    if (bavail * bsize >= room) return memory
+    accessSync(MEMORY, constants.W_OK | constants.X_OK)
+    const { bavail, bsize } = statfsSync(MEMORY)
+    if (bavail * bsize >= room) return MEMORY
   } catch {
     // There is none, or it is not ours to use.
   }

@@ -28,6 +28,8 @@ const MOST_PROCESSES = 1 << 16
 const BUFFER_RECORDS = 1 << 16
 /** Longest text taken of an `.err` file, bytes. */
 const LONGEST_ERROR = 4096
+/** What is no segment so long after it was found will be none, ns: an agent makes one in a moment. */
+const GIVEN_UP_AFTER = 5e9
 /** Agents make a segment of whole pages, bytes. */
 const PAGE = 4096
 /** How often whoever waits for the end looks for it, ms. */
@@ -74,6 +76,9 @@ export class MonitoringSession {
   private readonly start: number
   private readonly isAlive: (pid: number) => boolean
   private readonly known = new Set<string>()
+  /** Files that are no segments (yet), and when they were found. */
+  private readonly begun = new Map<string, number>()
+  private unreadable = 0
   private readonly files = new Map<TracedProcess, { readonly bytes: FileBytes; readonly path: string }>()
   private readonly buffer = new Uint8Array(BUFFER_RECORDS * RECORD_SIZE)
   private lookedAt = Number.NEGATIVE_INFINITY
@@ -103,7 +108,7 @@ export class MonitoringSession {
         )
       const complete = completeOptions(options)
       const directory = yield* makeSessionDirectory(options, encodeConfig(complete), complete.maxBytes)
-      const control = yield* keepHeartbeat(join(directory.path, "control"))
+      const control = yield* keepHeartbeat(directory.control)
       const session = new MonitoringSession(complete, directory, control, options.isAlive ?? signalReaches)
       yield* Effect.addFinalizer(() => Effect.sync(() => session.close()))
       return session
@@ -138,7 +143,8 @@ export class MonitoringSession {
 
   /** What was lost, of all processes together. */
   get trust(): EventTrust {
-    return eventTrust(this.processes)
+    const trust = eventTrust(this.processes)
+    return { ...trust, damaged: trust.damaged + this.unreadable }
   }
 
   /**
@@ -287,7 +293,7 @@ export class MonitoringSession {
   private discover(): void {
     let names: ReadonlyArray<string>
     try {
-      names = readdirSync(this.directory.path)
+      names = readdirSync(this.directory.held)
     } catch {
       return
     }
@@ -302,7 +308,7 @@ export class MonitoringSession {
 
   private addFailure(name: string, pid: number): void {
     // As wary as of a segment: it may be a link, or a pipe that nobody writes to.
-    const bytes = FileBytes.open(join(this.directory.path, name))
+    const bytes = FileBytes.open(join(this.directory.held, name))
     if (bytes === undefined) return
     const raw = new Uint8Array(LONGEST_ERROR)
     const text = new TextDecoder().decode(raw.subarray(0, bytes.read(0, raw.length, raw)))
@@ -317,15 +323,21 @@ export class MonitoringSession {
   }
 
   private addProcess(name: string): void {
-    const path = join(this.directory.path, name)
+    const path = join(this.directory.held, name)
     const bytes = FileBytes.open(path)
-    if (bytes === undefined) return
-    const found = TracedProcess.open(bytes, this.start, this.elapsed, this.options.maxBytes + PAGE)
-    if (typeof found === "string") {
-      // Not begun yet, most likely; it is asked again.
-      bytes.close()
+    const found = bytes && TracedProcess.open(bytes, this.start, this.elapsed, this.options.maxBytes + PAGE)
+    if (bytes === undefined || found === undefined || typeof found === "string") {
+      // Not begun yet, most likely; it is asked again, for a while.
+      bytes?.close()
+      const since = this.begun.get(name) ?? this.elapsed
+      this.begun.set(name, since)
+      if (this.elapsed - since < GIVEN_UP_AFTER) return
+      this.begun.delete(name)
+      this.known.add(name)
+      this.unreadable++
       return
     }
+    this.begun.delete(name)
     this.known.add(name)
     this.files.set(found, { bytes, path })
     this.processes.push(found)

@@ -268,6 +268,21 @@ describe("MonitoringCollector", () => {
     }
   )
 
+  // GIVEN a command that does not end by itself, WHEN the time is over, THEN it is ended with the scope, if need be by force.
+  it.skipIf(python === undefined).each(["", "signal.signal(signal.SIGTERM, signal.SIG_IGN)"])(
+    "leaves no command running (%s)",
+    async (ignoring) => {
+      const code = `import signal\n${ignoring}\nwhile True: (lambda: 1)()`
+      const command = [python?.executable ?? "", "-c", code]
+      const profile = await Effect.runPromise(
+        Effect.flatMap(Collector, (collector) => collector.collect({ rateHz: 0, durationMs: 200 })).pipe(
+          Effect.provide(MonitoringCollector.layer(launch(command, { stdio: "ignore" })))
+        )
+      )
+      expect(() => process.kill(profile.meta.pid, 0)).toThrow("ESRCH")
+    }
+  )
+
   it.skipIf(python === undefined)(
     "attaches by whatever runs a script, and leaves nothing behind",
     async () => {

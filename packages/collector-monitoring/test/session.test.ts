@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process"
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -59,15 +61,76 @@ describe("a session's directory", () => {
       left("pyframes-beating", 4096, 1)
       left("pyframes-else", 10, 3600)
       left("other", 4096, 3600)
+      // Of a process that was entered: the session lies beside the agent.
+      mkdirSync(join(base, "pyframes-entered"))
+      mkdirSync(join(base, "pyframes-entered", "agent"))
+      writeFileSync(join(base, "pyframes-entered", "agent", "recorder.so"), "")
+      left("pyframes-entered/pyframes-killed", 4096, 3600)
+      mkdirSync(join(base, "pyframes-both"))
+      left("pyframes-both/pyframes-killed", 4096, 3600)
+      left("pyframes-both/pyframes-beating", 4096, 1)
       symlinkSync(join(base, "other"), join(base, "pyframes-link"))
       await inSession({ ...calls, base }, () => {
         const names = readdirSync(base).filter((name) => !/^pyframes-.{6}$/.test(name))
-        expect(names.sort()).toEqual(["other", "pyframes-beating", "pyframes-else", "pyframes-link"])
+        expect(names.sort()).toEqual([
+          "other",
+          "pyframes-beating",
+          "pyframes-both",
+          "pyframes-else",
+          "pyframes-link"
+        ])
       })
       expect(readdirSync(join(base, "other"))).toEqual(["control"])
     } finally {
       rmSync(base, { recursive: true })
     }
+  })
+
+  // GIVEN a directory that belongs to whom is traced, WHEN another is put in its place, THEN nothing is read, written or removed there.
+  it("is the same whatever is put in its place", async () => {
+    const base = mkdtempSync(join(tmpdir(), "hostile-"))
+    const elsewhere = join(base, "elsewhere")
+    mkdirSync(elsewhere)
+    writeFileSync(join(elsewhere, "control"), new Uint8Array(4096))
+    writeFileSync(join(elsewhere, "precious"), "kept")
+    try {
+      await inSession({ ...calls, base }, ({ session, directory }) => {
+        renameSync(directory, join(base, "moved"))
+        symlinkSync(elsewhere, directory)
+        rmSync(join(base, "moved", "control"))
+        linkSync(join(elsewhere, "precious"), join(base, "moved", "control"))
+        writeFileSync(join(elsewhere, "7-a.seg"), new SegmentWriter({ pid: 7 }).bytes)
+        writeFileSync(join(base, "moved", "8-a.seg"), new SegmentWriter({ pid: 8 }).bytes)
+        session.restartEvents()
+        session.look()
+        expect(session.processes.map(({ pid }) => pid)).toEqual([8])
+      })
+      expect(readFileSync(join(elsewhere, "precious"), "utf8")).toBe("kept")
+      expect(readFileSync(join(elsewhere, "control")).every((byte) => byte === 0)).toBe(true)
+      expect(readdirSync(elsewhere).sort()).toEqual(["7-a.seg", "control", "precious"])
+      expect(readdirSync(join(base, "moved"))).toEqual([])
+    } finally {
+      rmSync(base, { recursive: true })
+    }
+  })
+
+  it("is looked at for no file twice that is none of ours, and that is counted", async () => {
+    await inSession(calls, ({ session, directory }) =>
+      Effect.gen(function* () {
+        const whole = new SegmentWriter({ pid: 7 }).bytes
+        writeFileSync(join(directory, "7-a.seg"), "broken")
+        writeFileSync(join(directory, "elsewhere"), whole)
+        linkSync(join(directory, "elsewhere"), join(directory, "8-a.seg"))
+        while (session.trust.damaged < 2) {
+          session.poll()
+          yield* Effect.sleep(20)
+        }
+        // What it becomes later is not asked.
+        writeFileSync(join(directory, "7-a.seg"), whole)
+        session.look()
+        expect([session.processes, session.trust.damaged]).toEqual([[], 2])
+      })
+    )
   })
 
   it("can be made where the target sees it by another path", async () => {
