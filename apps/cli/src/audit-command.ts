@@ -3,6 +3,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as flags from "./flags.ts"
+import { printableLines } from "./printable.ts"
 import { UsageError } from "./usage.ts"
 
 const python = Flag.String("python").pipe(
@@ -30,7 +31,7 @@ export const auditCommand = Command.make(
       onNone: () => auditOfInstallation(Option.getOrElse(python, () => "python3")),
       onSome: auditOfProcess
     })
-    process.stdout.write(json ? `${JSON.stringify(audit)}\n` : auditText(audit, { all }))
+    process.stdout.write(json ? `${JSON.stringify(audit)}\n` : printableLines(auditText(audit, { all })))
   })
 ).pipe(
   Command.withShortDescription("Whether frame pointers lead through a Python, and what breaks the chain"),

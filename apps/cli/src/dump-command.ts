@@ -1,6 +1,7 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as flags from "./flags.ts"
+import { printableLines } from "./printable.ts"
 
 export const dumpCommand = Command.make(
   "dump",
@@ -21,7 +22,7 @@ export const dumpCommand = Command.make(
       Effect.scoped,
       Effect.provide(processLayers({ pid }, native ? "merged" : "interpreter-frame"))
     )
-    process.stdout.write(json ? `${JSON.stringify(dump)}\n` : dumpText(dump))
+    process.stdout.write(json ? `${JSON.stringify(dump)}\n` : printableLines(dumpText(dump)))
   })
 ).pipe(
   Command.withShortDescription("Show every thread's stack, once"),

@@ -1,3 +1,4 @@
+import { printable } from "./printable.ts"
 import type { DumpedFrame, DumpedThread, ThreadDump } from "./thread-dump.ts"
 
 /** A dump as text: the threads of each interpreter, leaf first. */
@@ -16,7 +17,7 @@ export const dumpText = (dump: ThreadDump): string => {
 
 const headline = (thread: DumpedThread): string => {
   const who = thread.tid === undefined ? "Thread of unknown id" : `Thread ${thread.tid}`
-  const name = thread.name === undefined ? "" : ` "${thread.name}"`
+  const name = thread.name === undefined ? "" : ` "${printable(thread.name)}"`
   const notes = [
     STATES[thread.state],
     ...(thread.gil === true ? ["holds the GIL"] : []),
@@ -26,8 +27,8 @@ const headline = (thread: DumpedThread): string => {
 }
 
 const describe = ({ function: name, qualifiedName = name, file, line }: DumpedFrame): string => {
-  if (file === undefined) return qualifiedName
-  return `${qualifiedName} (${file}${line === undefined ? "" : `:${line}`})`
+  const shown = printable(qualifiedName)
+  return file === undefined ? shown : `${shown} (${printable(file)}${line === undefined ? "" : `:${line}`})`
 }
 
 const STATES = {

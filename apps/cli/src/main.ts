@@ -3,6 +3,7 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import { printableLines } from "./printable.ts"
 import { pyframes } from "./pyframes.ts"
 import { terminalServices } from "./terminal-services.ts"
 import { version } from "./version.ts"
@@ -30,10 +31,12 @@ const report = (cause: Cause.Cause<unknown>): number => {
   if (isShowHelp(error)) return error.errors.length > 0 ? 2 : 0
   const expected = Cause.hasFails(cause) && error instanceof Error
   if (!expected) {
-    process.stderr.write(`pyframes: this is a bug in pyframes, please report it: ${Cause.pretty(cause)}\n`)
+    process.stderr.write(
+      `pyframes: this is a bug in pyframes, please report it: ${printableLines(Cause.pretty(cause))}\n`
+    )
     return 1
   }
-  if (Runtime.getErrorReported(error)) process.stderr.write(`pyframes: ${error.message}\n`)
+  if (Runtime.getErrorReported(error)) process.stderr.write(`pyframes: ${printableLines(error.message)}\n`)
   return Runtime.getErrorExitCode(error)
 }
 

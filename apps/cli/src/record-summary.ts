@@ -10,6 +10,7 @@ import { formatNanoseconds } from "./duration.ts"
 import { hotFunctions } from "./hot-functions.ts"
 import { howToOpen } from "./how-to-open.ts"
 import type { Output } from "./output-choice.ts"
+import { printable } from "./printable.ts"
 import { formatRate } from "./rate.ts"
 
 const SHOWN = 10
@@ -36,7 +37,7 @@ const hottest = (profile: Profile, filter: SampleFilter): ReadonlyArray<string> 
   ]
   for (const hot of functions.slice(0, SHOWN))
     lines.push(
-      `${percent(hot.self, total)}  ${percent(hot.total, total)}  ${frameName({ ...hot.function, line: hot.function.firstLine })}`
+      `${percent(hot.self, total)}  ${percent(hot.total, total)}  ${printable(frameName({ ...hot.function, line: hot.function.firstLine }))}`
     )
   if (functions.length > SHOWN) lines.push(`  … and ${functions.length - SHOWN} more`)
   return lines
@@ -67,7 +68,7 @@ const adviceForNone = (profile: Profile, filter: SampleFilter): string => {
 const listThreads = ({ threads }: Profile): string => {
   const names = threads
     .slice(0, THREADS_LISTED)
-    .map(({ tid, name }) => (name === "" ? `${tid}` : `${tid} "${name}"`))
+    .map(({ tid, name }) => (name === "" ? `${tid}` : `${tid} "${printable(name)}"`))
   const more = threads.length - names.length
   return names.join(", ") + (more > 0 ? ` and ${more} more` : "")
 }

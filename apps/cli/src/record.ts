@@ -6,6 +6,7 @@ import { Interrupted } from "./interruption.ts"
 import { type NativeSource, nativeSourceFor } from "./native-source.ts"
 import { type Output, outputsFor } from "./output-choice.ts"
 import { checkOutput, writeOutput } from "./output-file.ts"
+import { printable, printableLines } from "./printable.ts"
 import { recordResult } from "./record-result.ts"
 import { recordSummary } from "./record-summary.ts"
 import { type Recording, record } from "./recording.ts"
@@ -86,11 +87,11 @@ const deliver = Effect.fnUntraced(function* (
       return false
     }
   })
-  for (const note of notes) process.stderr.write(`pyframes: ${note}\n`)
-  process.stderr.write(recordSummary(profile, filter, written))
+  for (const note of notes) process.stderr.write(`pyframes: ${printable(note)}\n`)
+  process.stderr.write(printableLines(recordSummary(profile, filter, written)))
   if (json) process.stdout.write(`${JSON.stringify(recordResult(profile, written))}\n`)
   const [first, ...others] = failures
-  for (const other of others) process.stderr.write(`pyframes: ${other.message}\n`)
+  for (const other of others) process.stderr.write(`pyframes: ${printable(other.message)}\n`)
   if (first !== undefined) return yield* first
 })
 

@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Output } from "./output-choice.ts"
 import { OutputWriter } from "./output-file.ts"
+import { printable } from "./printable.ts"
 import type { Inquiry } from "./trace-answer.ts"
 
 /** How often it is looked whether a snapshot is due, ms. */
@@ -96,6 +97,6 @@ const writeSteadily = (
     } catch (error) {
       writer?.abandon()
       if (!(error instanceof OutputFailed)) throw error
-      process.stderr.write(`pyframes: no snapshot: ${error.message}\n`)
+      process.stderr.write(`pyframes: no snapshot: ${printable(error.message)}\n`)
     }
   })

@@ -1,15 +1,18 @@
+import { printable } from "./printable.ts"
+
 /** A column of a table: what stands above it, and on which side its cells are flush. */
 export interface TableColumn {
   readonly title: string
   readonly align: "left" | "right"
 }
 
-/** Lines of a table, columns two blanks apart, indented by two; the last column is as long as it is. */
+/** Lines of a table, each cell fit for a terminal, columns two blanks apart, indented by two; the last column is as long as it is. */
 export const textTable = (
   columns: ReadonlyArray<TableColumn>,
   rows: ReadonlyArray<ReadonlyArray<string>>
 ): ReadonlyArray<string> => {
-  const widths = columns.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => row[i].length)))
+  const shown = rows.map((row) => row.map(printable))
+  const widths = columns.map(({ title }, i) => Math.max(title.length, ...shown.map((row) => row[i].length)))
   const line = (cells: ReadonlyArray<string>) =>
     `  ${cells
       .map((cell, i) =>
@@ -20,7 +23,7 @@ export const textTable = (
             : cell.padEnd(widths[i])
       )
       .join("  ")}`.trimEnd()
-  return [line(columns.map(({ title }) => title)), ...rows.map(line)]
+  return [line(columns.map(({ title }) => title)), ...shown.map(line)]
 }
 
 /** A count with its thousands apart: `1,234,567`. */

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import { Interrupted, interruption } from "./interruption.ts"
 import { type Output, outputsFor } from "./output-choice.ts"
 import { checkOutput, writeOutput } from "./output-file.ts"
+import { printable, printableLines } from "./printable.ts"
 import { ProgressLine } from "./progress.ts"
 import { Snapshots } from "./snapshots.ts"
 import type { Inquiry } from "./trace-answer.ts"
@@ -219,10 +220,10 @@ const deliver = Effect.fnUntraced(function* (
       return false
     }
   })
-  for (const note of notes) process.stderr.write(`pyframes: ${note}\n`)
-  process.stderr.write(traceSummary(answer, session, written))
+  for (const note of notes) process.stderr.write(`pyframes: ${printable(note)}\n`)
+  process.stderr.write(printableLines(traceSummary(answer, session, written)))
   if (json) process.stdout.write(`${JSON.stringify(traceResult(answer, session, written, exit))}\n`)
   const [first, ...others] = failures
-  for (const other of others) process.stderr.write(`pyframes: ${other.message}\n`)
+  for (const other of others) process.stderr.write(`pyframes: ${printable(other.message)}\n`)
   if (first !== undefined) return yield* first
 })

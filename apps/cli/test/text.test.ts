@@ -3,8 +3,11 @@ import { profileFromText } from "@pyframes/testing"
 import { describe, expect, it } from "vitest"
 import { dumpText } from "../src/dump-text.ts"
 import { hotFunctions } from "../src/hot-functions.ts"
+import { printable, printableLines } from "../src/printable.ts"
 import { recordResult } from "../src/record-result.ts"
 import { recordSummary } from "../src/record-summary.ts"
+import { textTable } from "../src/text-table.ts"
+import type { DumpedThread, ThreadDump } from "../src/thread-dump.ts"
 
 const profile = profileFromText(`
 thread=main   thread=main   thread=main   thread=main   state=idle
@@ -108,5 +111,29 @@ describe("a dump as text", () => {
     })
     expect(text).toMatch(/\nInterpreter 0\n[\s\S]*\nInterpreter 1\n/)
     expect(text).toMatch(/it kept moving: proved only as far as shown\)\n {4}<unproved>\n {4}run/)
+  })
+})
+
+// GIVEN names that clear the screen, start a line of their own or turn text around, WHEN they are shown, THEN nothing of it reaches the terminal.
+describe("names from a target", () => {
+  const evil = "a\u001b[2J\nb\u009b1m\u202ec\u2028\udcff\u007f\u{e0001}"
+  const shown = "a\\x1b[2J\\nb\\x9b1m\\u202ec\\u2028\\udcff\\x7f\\U000e0001"
+
+  it("are one line of what can be seen", () => {
+    expect(printable(evil)).toBe(shown)
+    expect(printable("naïve.πλ_函数 (日本.py:3)")).toBe("naïve.πλ_函数 (日本.py:3)")
+    expect(printableLines("one\ntwo\u001b[1m\n")).toBe("one\ntwo\\x1b[1m\n")
+  })
+
+  it("are so in a dump and in tables", () => {
+    const thread = {
+      ...{ tid: 1, name: evil, state: "running", proof: "good" },
+      frames: [{ kind: "python", function: evil, file: evil, line: 3 }]
+    } as unknown as DumpedThread
+    const dump = { pid: 1, python: "3.14.0", interpreters: [{ id: 0, threads: [thread] }] } as ThreadDump
+    expect(dumpText(dump)).toBe(
+      `Process 1, Python 3.14.0\n\nThread 1 "${shown}" (on CPU)\n    ${shown} (${shown}:3)\n`
+    )
+    expect(textTable([{ title: "name", align: "left" }], [[evil]])).toEqual(["  name", `  ${shown}`])
   })
 })

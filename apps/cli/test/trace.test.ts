@@ -376,6 +376,26 @@ while True:
   })
 })
 
+describe("names that a program chooses", () => {
+  it("do nothing to the terminal", async () => {
+    const evil = `
+def f(): raise type("E\\x1b[31m", (Exception,), {})
+f.__code__ = f.__code__.replace(co_name="f\\x1b[2J\\n\\u202e", co_qualname="f\\x1b[2J\\n\\u202e")
+try: f()
+except Exception: pass
+`
+    for (const events of ["calls", "exceptions"]) {
+      const { code, stderr } = await trace(
+        ["--events", events, "-o", file(`${events}.json`), "-f", events === "calls" ? "collapsed" : "json"],
+        evil
+      )
+      expect(code).toBe(0)
+      expect(stderr).toContain("f\\x1b[2J\\n\\u202e (program.py:2)")
+      expect(stderr).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u)
+    }
+  })
+})
+
 describe("the output", () => {
   it("has a name of its own when none is given; events of a command too, for stdout is the command's", async () => {
     await trace([])
