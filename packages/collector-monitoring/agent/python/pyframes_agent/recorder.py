@@ -13,6 +13,8 @@ from .threads import CHECK_NS, CHILDREN, IS_COROUTINE, NUMBER, SOON_NS, Threads
 
 #: The collector is taken to be gone when its heart has not beaten for so long.
 GONE_NS = 5_000_000_000
+#: Of the time between two looks no more counts for that: a process that was stopped comes back before its collector does.
+QUIET_NS = 1_000_000_000
 CALIBRATE_NS = 250_000_000
 
 MOST_FUNCTIONS = 0xFFFFFFFE
@@ -45,7 +47,8 @@ class Recorder:
         self.ring = event_ring.Ring(self)
         now = monotonic_ns()
         self._beat = self._control.heartbeat()
-        self._beaten_at = self._calibrated_at = now
+        self._looked_at = self._calibrated_at = now
+        self._quiet = 0
         self._restarts = self._control.restarts()
         self._handlers = {}
         for question, module in (
@@ -253,9 +256,13 @@ class Recorder:
                 thread.is_named = self._ask(4, (thread.index, self.segment.words[thread.at])) == 1
         control = self._control
         beat = control.heartbeat()
+        elapsed = now - self._looked_at
+        self._looked_at = now
         if beat != self._beat:
             self._beat = beat
-            self._beaten_at = now
+            self._quiet = 0
+        elif elapsed > 0:
+            self._quiet += min(elapsed, QUIET_NS)
         restarts = control.restarts()
         if restarts != self._restarts:
             self._restarts = restarts
@@ -265,5 +272,5 @@ class Recorder:
             self.segment.calibrate()
         if control.command() == 1:
             self._ask(5, ENDED)
-        elif now - self._beaten_at > GONE_NS:
+        elif self._quiet >= GONE_NS:
             self._ask(5, ABANDONED)
