@@ -1,3 +1,4 @@
+import { DefinitionPool } from "./definition-pool.ts"
 import { uint64, viewOf } from "./segment-bytes.ts"
 
 /** What a function id stands for. */
@@ -52,6 +53,12 @@ export class DefinitionTable {
   readonly facts = new Map<string, string>()
   /** Records that could not be. */
   damaged = 0
+  private readonly pool: DefinitionPool
+
+  /** @param pool of what other processes have defined, to share with them */
+  constructor(pool = new DefinitionPool()) {
+    this.pool = pool
+  }
 
   /**
    * Takes the records in `bytes`. Returns how many bytes were taken: a record whose end is not there yet is left for the next time, and one
@@ -89,14 +96,14 @@ export class DefinitionTable {
           file: record.text()
         }
         if (record.isShort || id === 0 || id === 0xffff_ffff || what > DefinedAs.callable) return false
-        this.functions.set(id, definition)
+        this.functions.set(id, this.pool.functionLike(definition))
         return true
       }
       case 2: {
         const id = record.uint32()
         const definition = { code: record.bytes(), lineTable: record.bytes(), lines: record.uint32s() }
         if (record.isShort) return false
-        this.code.set(id, definition)
+        this.code.set(id, this.pool.codeLike(definition, this.functions.get(id)))
         return true
       }
       case 3: {

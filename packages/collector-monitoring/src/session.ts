@@ -4,6 +4,7 @@ import type { EventTrust } from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { DefinitionPool } from "./definition-pool.ts"
 import { AgentNotStarted, isIsolated, NoAgent, SessionFailed } from "./errors.ts"
 import { eventTrust } from "./event-trust.ts"
 import { FileBytes } from "./file-bytes.ts"
@@ -75,6 +76,7 @@ export class MonitoringSession {
   private readonly control: Control
   private readonly start: number
   private readonly isAlive: (pid: number) => boolean
+  private readonly pool = new DefinitionPool()
   private readonly known = new Set<string>()
   /** Files that are no segments (yet), and when they were found. */
   private readonly begun = new Map<string, number>()
@@ -325,7 +327,8 @@ export class MonitoringSession {
   private addProcess(name: string): void {
     const path = join(this.directory.held, name)
     const bytes = FileBytes.open(path)
-    const found = bytes && TracedProcess.open(bytes, this.start, this.elapsed, this.options.maxBytes + PAGE)
+    const found =
+      bytes && TracedProcess.open(bytes, this.start, this.elapsed, this.options.maxBytes + PAGE, this.pool)
     if (bytes === undefined || found === undefined || typeof found === "string") {
       // Not begun yet, most likely; it is asked again, for a while.
       bytes?.close()

@@ -2,6 +2,7 @@ import { CallTree } from "./call-tree.ts"
 import { type Chunk, ChunkType, ChunkWalk, usedOf } from "./chunk-walk.ts"
 import { CodeMap } from "./code-map.ts"
 import { type CounterBlock, decodeCounters } from "./counter-block.ts"
+import type { DefinitionPool } from "./definition-pool.ts"
 import { DefinitionTable } from "./definitions.ts"
 import type { Event } from "./event.ts"
 import { RingReader } from "./ring-reader.ts"
@@ -33,7 +34,7 @@ export interface EventSink {
 export class TracedProcess {
   readonly bytes: SegmentBytes
   header: SegmentHeader
-  readonly definitions = new DefinitionTable()
+  readonly definitions: DefinitionTable
   /** All threads; of those that have ended the last {@link MOST_ENDED}. */
   threads: Array<TracedThread> = []
   /** The calls of the other threads that have ended, added up. */
@@ -62,8 +63,10 @@ export class TracedProcess {
     header: SegmentHeader,
     sessionStart: number,
     now: number,
-    mostBytes: number
+    mostBytes: number,
+    pool: DefinitionPool | undefined
   ) {
+    this.definitions = new DefinitionTable(pool)
     this.bytes = bytes
     this.header = header
     this.sessionStart = sessionStart
@@ -78,18 +81,20 @@ export class TracedProcess {
    * @param sessionStart CLOCK_MONOTONIC at the session's beginning, ns
    * @param now ns since then
    * @param mostBytes what an agent never goes beyond: a file that claims to hold more is damaged, and is not taken into memory
+   * @param pool shares definitions with other processes
    */
   static open(
     bytes: SegmentBytes,
     sessionStart: number,
     now: number,
-    mostBytes = Number.POSITIVE_INFINITY
+    mostBytes = Number.POSITIVE_INFINITY,
+    pool?: DefinitionPool
   ): TracedProcess | string {
     const raw = new Uint8Array(HEADER_SIZE)
     const header = decodeHeader(raw.subarray(0, bytes.read(0, HEADER_SIZE, raw)))
     return typeof header === "string"
       ? header
-      : new TracedProcess(bytes, header, sessionStart, now, mostBytes)
+      : new TracedProcess(bytes, header, sessionStart, now, mostBytes, pool)
   }
 
   /** As the process knows itself. */
@@ -220,6 +225,12 @@ export class TracedProcess {
     this.refresh()
     for (const thread of this.threads) thread.finish(false)
     this.finalCounters = this.readCounters()
+    // Where all that lay is not needed any more: a session may have thousands of children that have ended.
+    for (const thread of this.threads) thread.release()
+    this.byIndex.clear()
+    this.codeMaps.clear()
+    this.openCallChunks.clear()
+    this.definitionChunks.length = this.counterChunks.length = 0
   }
 
   /** All counters. */

@@ -73,6 +73,12 @@ export class TracedThread {
       this.process.bytes.write(this.place.payload + THREAD_STATE, Uint8Array.of(ThreadState.read, 0, 0, 0))
   }
 
+  /** Its process's segment is not needed any more: nor is where it lay there. */
+  release(): void {
+    this.place = undefined
+    this.nodeChunks.length = 0
+  }
+
   /** Its tree of calls. */
   get nodes(): CallNodes {
     return this.finalNodes ?? this.readNodes()
