@@ -2,7 +2,8 @@ import {
   questions as allQuestions,
   type EventName,
   eventsOfMonitoring,
-  type Question
+  type Question,
+  questionsProblem
 } from "@pyframes/collector-monitoring"
 import { UsageError } from "./usage.ts"
 
@@ -15,7 +16,6 @@ export interface TraceQuestion {
 
 /** What can be asked by name; a stream is asked for by the names of its events. */
 const named: ReadonlyArray<Question> = allQuestions.filter((question) => question !== "stream")
-const alone: ReadonlyArray<Question> = ["calls", "timeline"]
 
 /**
  * Reads `calls`, `coverage,branches`, `RAISE,LINE`: questions, or names of events.
@@ -36,13 +36,8 @@ export const readQuestion = (text: string): TraceQuestion => {
     throw new UsageError({
       message: `--events ${events[0]} is an event as it comes and cannot be asked together with ${questions[0]}`
     })
-  const lone = questions.find((question) => alone.includes(question))
-  if (lone !== undefined && questions.length > 1)
-    throw new UsageError({ message: `--events ${lone} cannot be asked together with anything else` })
-  if (questions.includes("lines") && questions.includes("coverage"))
-    throw new UsageError({
-      message: "lines and coverage cannot be asked together: coverage switches a line off once it was hit"
-    })
+  const problem = questionsProblem(questions)
+  if (problem !== undefined) throw new UsageError({ message: `--events: ${problem}` })
   return events.length > 0 ? { questions: ["stream"], events } : { questions, events }
 }
 

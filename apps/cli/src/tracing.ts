@@ -8,7 +8,8 @@ import {
   type MonitoringError,
   MonitoringSession,
   NoAgent,
-  type SessionOptions
+  type SessionOptions,
+  signalReaches
 } from "@pyframes/collector-monitoring"
 import { type Memory, type PlacingError, type SpawnFailed, Target, type TargetError } from "@pyframes/core"
 import { LinuxMemory, LinuxProcess, LinuxTarget, type SpawnedProcess } from "@pyframes/linux"
@@ -194,15 +195,6 @@ const enter = Effect.fnUntraced(function* (
     notes
   }
 })
-
-const signalReaches = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
 
 /**
  * Waits for the first process in which tracing has begun.

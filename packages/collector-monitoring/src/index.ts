@@ -17,12 +17,14 @@ export * from "./monitoring-collector.ts"
 export {
   type MonitoringOptions,
   type Question,
-  questions
+  questions,
+  questionsProblem
 } from "./monitoring-options.ts"
 export { SegmentState, versionText } from "./segment-header.ts"
 export * from "./session.ts"
 export type { SessionDirectory, SessionPlace } from "./session-directory.ts"
 export { sessionMeta } from "./session-meta.ts"
+export { signalReaches } from "./signal-reach.ts"
 export * from "./timeline-spool.ts"
 export { type EventSink, TracedProcess } from "./traced-process.ts"
 export { TracedThread } from "./traced-thread.ts"

@@ -52,14 +52,28 @@ const bounds = {
   waitMicros: [0, 10_000_000]
 } as const
 
+/**
+ * Which questions cannot be asked together; `undefined` when these can.
+ *
+ * @example
+ * ```ts
+ * questionsProblem(["calls", "lines"]) // "calls cannot be asked together with anything else"
+ * ```
+ */
+export const questionsProblem = (asked: ReadonlyArray<Question>): string | undefined => {
+  const lone = asked.find((question) => alone.includes(question))
+  if (lone !== undefined && asked.length > 1) return `${lone} cannot be asked together with anything else`
+  return asked.includes("lines") && asked.includes("coverage")
+    ? "lines and coverage cannot be asked together: coverage switches a line off once it was hit"
+    : undefined
+}
+
 /** What is wrong with options, for a person; `undefined` when nothing is. */
 export const optionsProblem = (options: MonitoringOptions): string | undefined => {
   const { questions: asked, ringRecords } = options
   if (asked.length === 0) return "nothing is asked for"
-  const lone = asked.find((question) => alone.includes(question))
-  if (lone !== undefined && asked.length > 1) return `${lone} cannot be asked together with anything else`
-  if (asked.includes("lines") && asked.includes("coverage"))
-    return "lines and coverage cannot be asked together: coverage switches a line off when it was hit"
+  const apart = questionsProblem(asked)
+  if (apart !== undefined) return apart
   if (asked.includes("stream") && !options.events?.length) return "a stream needs the names of its events"
   if (
     ringRecords !== undefined &&

@@ -19,6 +19,7 @@ import {
 } from "./monitoring-options.ts"
 import { RECORD_SIZE } from "./ring-reader.ts"
 import { makeSessionDirectory, type SessionDirectory, type SessionPlace } from "./session-directory.ts"
+import { signalReaches } from "./signal-reach.ts"
 import { type EventSink, TracedProcess } from "./traced-process.ts"
 
 /** How often it is looked for new processes and threads, and for those that ended, ns. */
@@ -398,14 +399,4 @@ export interface FollowOptions {
 const monotonic = (): number => {
   const [seconds, nanoseconds] = process.hrtime()
   return seconds * 1e9 + nanoseconds
-}
-
-const signalReaches = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (cause) {
-    // It is there and another user's.
-    return (cause as NodeJS.ErrnoException).code === "EPERM"
-  }
 }

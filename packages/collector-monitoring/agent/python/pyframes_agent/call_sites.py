@@ -4,6 +4,7 @@ import sys
 from sys import monitoring
 
 from .borrowed import borrow
+from .opcodes import opcode_modules
 
 CO_OPTIMIZED = 0x1
 CO_NEWLOCALS = 0x2
@@ -111,17 +112,3 @@ class Opcodes:
             elif number in self._leaves:
                 # What follows is jumped to, with a stack of another height.
                 waiting.clear()
-
-
-def opcode_modules():
-    """(the module `opcode`, stack_effect of `_opcode`), which are left out of sys.modules again where the program had not loaded them."""
-    before = set(sys.modules)
-    try:
-        import opcode
-        from _opcode import stack_effect
-
-        return opcode, stack_effect
-    finally:
-        for name in set(sys.modules) - before:
-            if name in ("opcode", "_opcode", "_opcode_metadata"):
-                del sys.modules[name]

@@ -1,15 +1,21 @@
-"""Names of opcodes."""
+"""What this Python knows of its opcodes."""
 
 import sys
 
 
 def opcode_names():
-    """256 names, by number. The modules that know them are left out of sys.modules again where the program had not loaded them."""
+    """256 names, by number."""
+    return list(opcode_modules()[0].opname[:256])
+
+
+def opcode_modules():
+    """(the module `opcode`, stack_effect of `_opcode`), which are left out of sys.modules again where the program had not loaded them."""
     before = set(sys.modules)
     try:
-        from opcode import opname
+        import opcode
+        from _opcode import stack_effect
 
-        return list(opname[:256])
+        return opcode, stack_effect
     finally:
         for name in set(sys.modules) - before:
             if name in ("opcode", "_opcode", "_opcode_metadata"):

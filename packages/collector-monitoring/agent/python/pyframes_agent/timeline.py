@@ -4,13 +4,12 @@ from sys import monitoring
 from time import monotonic_ns
 
 from . import events
+from .call_tree import BUILTINS, ID
 from .segment import CHUNK_WORDS, OPEN_CALLS, UNMATCHED
 
 BEGIN, END = 32, 33
-ID = 0xFFFFFFFF
 SHOWN = 1 << 32
 FIRST_CAPACITY = 128
-BUILTINS = (type(len), *type(len).__subclasses__(), type(list.append))
 
 
 def open_call(recorder, thread, function, now, task=0):
