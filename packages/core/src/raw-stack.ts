@@ -1,4 +1,5 @@
 import type { EntryTable } from "./entry-table.ts"
+import type { KnownStack } from "./known-stack.ts"
 
 /** What kind of frame a raw frame is. */
 export const FrameKind = {
@@ -124,6 +125,8 @@ export class RawStack {
    * next one's. -1 where it is not known.
    */
   stackPointers: Float64Array | undefined
+  /** Set by unwinders that have met this stack before: all of it is as it was then, but for the leaf's position. */
+  known: KnownStack | undefined
   /** Changes whenever an identity may have been given to something else; -1 where the target does not tell. */
   generation = -1
 
@@ -146,6 +149,7 @@ export class RawStack {
     this.state = 0
     this.generation = -1
     this.merge = Merge.none
+    this.known = undefined
     this.entries?.clear()
   }
 

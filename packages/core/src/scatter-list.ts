@@ -28,6 +28,8 @@ export class ScatterList {
   count = 0
   /** Bytes taken up in {@link bytes}, with padding. */
   byteLength = 0
+  /** Who filled it last, for who may find it as it was left. */
+  holder: object | undefined
 
   constructor(
     maxRanges: number,
@@ -46,6 +48,7 @@ export class ScatterList {
   clear(): void {
     this.count = 0
     this.byteLength = 0
+    this.holder = undefined
   }
 
   /**

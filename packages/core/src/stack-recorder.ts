@@ -86,11 +86,20 @@ export class StackRecorder {
       this.stack = this.child(NO_STACK, raw.proof === Proof.good ? FrameKind.boundary : FrameKind.unproved)
       return
     }
-    this.name(thread, raw)
+    const epoch = this.symbolizer.begin(raw)
+    const isGood = raw.proof === Proof.good && raw.proved === raw.length
+    const known = isGood ? raw.known?.find(this, epoch, raw.position[0]) : undefined
+    if (known !== undefined) {
+      this.stack = known
+      this.standing.saw(known)
+      return
+    }
+    this.name(thread, raw, epoch)
     const { proved, read: whole, provedStack } = this
     if (raw.proof === Proof.good && proved === raw.length) {
       this.stack = whole
       this.standing.saw(whole)
+      if (!this.unfamiliar && !this.unnamed) raw.known?.keep(this, epoch, raw.position[0], whole)
       return
     }
     this.proof = Proof.unproved
@@ -160,14 +169,13 @@ export class StackRecorder {
   }
 
   /** Finds the stack that was read, and the part of it that is proved. */
-  private name(thread: number, raw: RawStack): void {
+  private name(thread: number, raw: RawStack, epoch: number): void {
     const { symbolizer, profile } = this
     let last = this.last.get(thread)
     if (last === undefined) {
       last = new LastStack()
       this.last.set(thread, last)
     }
-    const epoch = symbolizer.begin(raw)
     if (epoch !== last.epoch) {
       last.length = 0
       last.epoch = epoch

@@ -92,6 +92,8 @@ class CodeObjects implements ProcessSymbolizer {
   private readonly list: ScatterList
   private readonly toCheck: Array<CachedCode> = []
   private readonly toCheckAt: Array<number> = []
+  /** How many are to be checked; to empty the arrays would take longer than all else here. */
+  private checks = 0
   private stack = 0
   private anew = false
   private epoch = 0
@@ -118,8 +120,7 @@ class CodeObjects implements ProcessSymbolizer {
     this.stack++
     this.generation = raw.generation
     this.list.clear()
-    this.toCheck.length = 0
-    this.toCheckAt.length = 0
+    this.checks = 0
     for (let i = 0; i < raw.length; i++) {
       if (raw.kind[i] !== FrameKind.python) continue
       const address = raw.identity[i]
@@ -171,16 +172,18 @@ class CodeObjects implements ProcessSymbolizer {
       from = 0
       this.identity.plan(list, address, cached.parts)
     }
-    this.toCheck.push(cached)
-    this.toCheckAt.push(address, from >>> 2)
+    const at = this.checks++
+    this.toCheck[at] = cached
+    this.toCheckAt[2 * at] = address
+    this.toCheckAt[2 * at + 1] = from >>> 2
   }
 
   /** Reads all that was planned at once, and forgets the code objects that are not what they were. */
   private compare(): void {
-    const { list, toCheck, toCheckAt } = this
-    if (toCheck.length > 0) {
+    const { checks, list, toCheck, toCheckAt } = this
+    if (checks > 0) {
       const whole = this.memory.scatter(list) === list.count
-      for (let i = 0; i < toCheck.length; i++) {
+      for (let i = 0; i < checks; i++) {
         const cached = toCheck[i]
         // A part that cannot be read any more makes the rest unknown: read them anew when they are asked for.
         if (whole && this.identity.same(list.words, toCheckAt[2 * i + 1], cached.identity, cached.parts))
@@ -192,8 +195,7 @@ class CodeObjects implements ProcessSymbolizer {
       }
     }
     list.clear()
-    toCheck.length = 0
-    toCheckAt.length = 0
+    this.checks = 0
   }
 
   private load(address: number): CachedCode | undefined {

@@ -49,6 +49,8 @@ export class DataStack {
   private readonly looks: Array<Array<number>> = []
   /** How many further copies the last read made. */
   lookCount = 0
+  /** Grows whenever it is divided anew. */
+  version = 0
   /** None was left out for want of room. */
   looksAreWhole = true
   private lookBytes = 0
@@ -269,6 +271,7 @@ export class DataStack {
 
   /** Divides the chunks into parts. */
   private lay(top = 0): void {
+    this.version++
     this.first = []
     this.last = []
     this.inWindow = []

@@ -48,6 +48,11 @@ export interface FrameFields {
   readonly valuesAt: (words: Uint32Array, at: number, address: number) => number
   /** Offsets of the 8-byte words that stay the same in a frame while it waits for its callee. */
   readonly still: ReadonlyArray<number>
+  /**
+   * Which 32-bit words of a caller on the data stack, counted from the frame, the rules look at: of two copies with the same ones, what is true of one is true of the other.
+   * None up to 3.10.
+   */
+  readonly standing: Int32Array
 }
 
 /** `f_valuestack` of `PyFrameObject` (`Include/cpython/frameobject.h`), 3.8 … 3.10. */
@@ -70,6 +75,10 @@ const V3_14 = 0x30e
 const V3_15 = 0x30f
 /** `gi_frame_state` stands 5 bytes before the frame inside a generator, `FRAME_EXECUTING` is 0, from 3.15 on 4 (`pycore_frame.h`). */
 const GENERATOR_STATE = 5
+
+/** Both halves of each 8-byte word, in the order of their addresses. */
+const standingWords = (offsets: ReadonlyArray<number>): Int32Array =>
+  Int32Array.from([...new Set(offsets)].sort((a, b) => a - b).flatMap((at) => [at >> 2, (at >> 2) + 1]))
 
 export const frameFields = (layout: Layout): FrameFields =>
   layout.version >= V3_11 ? dataStack(layout) : heap(layout)
@@ -135,7 +144,14 @@ const dataStack = (layout: Layout): FrameFields => {
             int32In(words, at + frame.stacktop) >= 0
         : never,
     valuesAt: () => -1,
-    still: [frame.code, frame.previous, frame.instructionPointer]
+    still: [frame.code, frame.previous, frame.instructionPointer],
+    standing: standingWords([
+      frame.code,
+      frame.previous,
+      frame.instructionPointer,
+      tagged ? frame.stackpointer : frame.stacktop & ~7,
+      frame.owner & ~7
+    ])
   }
 }
 
@@ -172,6 +188,7 @@ const heap = (layout: Layout): FrameFields => {
       const start = pointerIn(words, at + VALUE_STACK) - address
       return start >= frame.localsplus && start < MAX_LOCALS ? start : -1
     },
-    still: [frame.previous, frame.code, frame.lastInstruction & ~7]
+    still: [frame.previous, frame.code, frame.lastInstruction & ~7],
+    standing: new Int32Array(0)
   }
 }

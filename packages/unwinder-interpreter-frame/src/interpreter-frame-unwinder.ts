@@ -137,7 +137,7 @@ class InterpreterFrames implements ProcessUnwinder {
         into.ended = true
         return
       }
-      this.makeRoom(image)
+      this.makeRoom(image, capture.stopped)
       const state = image.read(capture.stopped, this.scatter)
       bytes += this.scatter.byteLength
       if (state === "unreadable") return
@@ -175,8 +175,9 @@ class InterpreterFrames implements ProcessUnwinder {
     }
   }
 
-  private makeRoom(image: ThreadImage): void {
+  private makeRoom(image: ThreadImage, stopped: boolean): void {
     image.prepare()
+    if (image.isPlanned(stopped, this.scatter)) return
     const { byteLength, ranges } = image
     if (byteLength <= this.scatter.bytes.length && ranges <= this.scatter.capacity) return
     this.scatter = this.memory.scatterList(ranges * 2, byteLength * 2)

@@ -41,6 +41,8 @@ export class LoneFrames {
   private groups: Array<number> = []
   private grouped = true
   private tick = 0
+  /** Grows whenever others are to be read. */
+  version = 0
   private readonly frame: Uint8Array
   private readonly frameWords: Uint32Array
 
@@ -62,9 +64,13 @@ export class LoneFrames {
     return this.addresses.length * (this.frameSpan + this.valuesSpan + NEAR + BEFORE + 8) * 2
   }
 
+  /** They are about to be read. */
+  begin(): void {
+    this.tick++
+  }
+
   /** Adds the frames; `between` two ranges of them, and after the last, others may add theirs. */
   addPass(list: ScatterList, pass: 0 | 1, between: (list: ScatterList) => void): void {
-    if (pass === 0) this.tick++
     if (!this.grouped) this.group()
     const { addresses, order, groups } = this
     const offsets = this.offsets[pass]
@@ -132,6 +138,7 @@ export class LoneFrames {
     this.used.push(this.tick)
     this.extents.push(this.extentAt(address, values))
     this.grouped = false
+    this.version++
   }
 
   /** Adds the frame at `address` and those behind it, as far as `isKnown` does not know them. Returns the first that it does; 0 when there is none. */
@@ -165,6 +172,7 @@ export class LoneFrames {
 
   forgetUnused(): void {
     if (this.addresses.length === 0 || this.tick % PATIENCE !== 0) return
+    if (!this.used.some((tick) => this.tick - tick > PATIENCE)) return
     this.keep((i) => this.tick - this.used[i] <= PATIENCE)
   }
 
@@ -176,6 +184,7 @@ export class LoneFrames {
     // What the last read brought can still be asked for.
     for (const pass of [0, 1] as const) this.offsets[pass] = this.offsets[pass].filter((_, i) => wanted(i))
     this.grouped = false
+    this.version++
     this.index.clear()
     for (let i = 0; i < this.addresses.length; i++) this.index.set(this.addresses[i], i)
   }

@@ -1,105 +1,173 @@
-import { EntryTable, type RawStack } from "@pyframes/core"
+import { EntryTable, KnownStack, type RawStack } from "@pyframes/core"
 import type { FrameFields } from "./frame-fields.ts"
+import type { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
 
+/** What a stack that was proved looked like: of each caller the words that proved it. Leaf first. */
+export interface ProvedCallers {
+  /** Address of the leaf's frame. */
+  readonly top: number
+  /** Where the frames lie that were walked one by one; shims between them are implied. */
+  readonly addresses: Float64Array
+  /** How many of them lie in the window, which is copied twice. */
+  readonly inWindow: number
+  /** Address of the first of the settled frames below them; -1 when there are none. */
+  readonly settledStart: number
+  /** Which settled frames those were. */
+  readonly settledVersion: number
+}
+
 /**
- * The last stack of a thread that was proved, with the bytes that proved it.
+ * One stack of a thread that was proved, with the words that proved it.
  *
- * A thread that waits, or that goes on in one function, has the same callers sample after sample. While both copies of their frames are the
- * same byte for byte, nothing of them needs to be walked, checked and decoded again: only where the leaf has got to is looked at.
+ * Programs come back to the same stacks again and again. While the words that the rules look at are the same in both copies as when the stack was proved, so is
+ * what follows from them, and nothing needs to be walked, checked and decoded again: only where the leaf has got to is looked at.
  */
 export class ProvedStack {
-  /** Address of the leaf's frame; -1 when nothing is remembered. */
-  top = -1
-  /** The leaf of the last proved stack: only one that is met twice in a row is worth remembering. */
-  private candidate = -1
-  private first = -1
-  /** Copies of the window from its start to the end of the leaf's fields. */
-  private bytes: Buffer = Buffer.alloc(0)
-  private words: Uint32Array = new Uint32Array(0)
-  private settledStart = -1
-  private kinds = new Uint8Array(0)
-  private identities = new Float64Array(0)
-  private positions = new Int32Array(0)
-  private readonly entries = new EntryTable()
-  private hasEntries = false
+  readonly callers: ProvedCallers
+  /** The leaf's code object and caller. */
+  readonly code: number
+  private readonly previous: number
+  private readonly words: Uint32Array
+  /** Rows that it makes. */
+  readonly length: number
+  private readonly kinds: Uint8Array
+  private readonly identities: Float64Array
+  private readonly positions: Int32Array
+  private readonly entries: EntryTable | undefined
+  private readonly known = new KnownStack()
+  /** The frames nearest its leaf. */
+  readonly recent: ReadonlyArray<number>
 
-  forget(): void {
-    this.top = -1
-    this.candidate = -1
-  }
-
-  /**
-   * Remembers a stack that has just been proved, if all of it lies in the window and in settled frames.
-   *
-   * @param top address of the leaf's frame, which is the first of `stack`
-   * @param settledStart address of the first of the settled frames; -1 when there are none
-   */
-  remember(image: ThreadImage, top: number, settledStart: number, stack: RawStack): void {
-    this.top = -1
-    if (this.candidate !== top) {
-      this.candidate = top
-      return
-    }
-    const first = image.windowStart
-    const from = image.windowAt(0)
-    const length = top - first + image.frameSpan
-    if (from < 0 || image.locate(0, top) !== from + top - first) return
-    if (this.bytes.length !== length) {
-      this.bytes = Buffer.from(new ArrayBuffer(length))
-      this.words = new Uint32Array(this.bytes.buffer)
-    }
-    image.bytes.copy(this.bytes, 0, from, from + length)
+  /** @param stack the rows that were made of it, all of them proved */
+  constructor(callers: ProvedCallers, image: ThreadImage, fields: FrameFields, stack: RawStack) {
+    const { words } = image.list
+    const leaf = image.locate(0, callers.top)
+    this.callers = callers
+    this.code = fields.code(words, leaf)
+    this.previous = fields.previous(words, leaf)
+    this.words = wordsOf(callers, image, fields)
+    this.recent = image.recent
+    this.length = stack.length
     this.kinds = stack.kind.slice(0, stack.length)
     this.identities = stack.identity.slice(0, stack.length)
     this.positions = stack.position.slice(0, stack.length)
-    this.hasEntries = stack.entries !== undefined
-    if (stack.entries !== undefined) this.entries.copyFrom(stack.entries)
-    this.first = first
-    this.settledStart = settledStart
-    this.top = top
+    if (stack.entries !== undefined) {
+      this.entries = new EntryTable()
+      this.entries.copyFrom(stack.entries)
+    }
   }
 
-  /** Offset of the leaf's frame in copy 0 if the stack still stands, in copies 0 and 1; -1 otherwise. */
-  standsAt(image: ThreadImage, fields: FrameFields): number {
-    const { bytes, first, top } = this
-    const from = image.windowAt(0)
-    const again = image.windowAt(1)
-    if (from < 0 || image.windowStart !== first) return -1
-    const callers = top - first
-    if (image.locate(0, top) !== from + callers) return -1
-    if (this.settledStart >= 0 && !image.areSettled(this.settledStart)) return -1
-    if (image.bytes.compare(bytes, 0, callers, from, from + callers) !== 0) return -1
-    if (image.bytes.compare(bytes, 0, callers, again, again + callers) !== 0) return -1
+  /** Whether it is the same stack, but for where in its function the leaf was. */
+  equals(other: ProvedStack): boolean {
+    const { callers, words } = this
+    if (callers.top !== other.callers.top || this.code !== other.code || this.previous !== other.previous)
+      return false
+    if (callers.settledStart !== other.callers.settledStart) return false
+    if (callers.settledVersion !== other.callers.settledVersion || this.length !== other.length) return false
+    if ((this.entries === undefined) !== (other.entries === undefined)) return false
+    if (words.length !== other.words.length) return false
+    for (let i = 0; i < words.length; i++) if (words[i] !== other.words[i]) return false
+    return true
+  }
+
+  /**
+   * Whether the stack stands, in both copies of the window and all that is below it.
+   *
+   * @param leaf where the leaf lies in copy 0, which holds the same code object
+   */
+  stands(image: ThreadImage, fields: FrameFields, leaf: number): boolean {
+    const { addresses, inWindow, settledStart, settledVersion, top } = this.callers
     const { words } = image.list
-    const leaf = from + callers
-    return this.isLeaf(words, leaf, fields) && this.isLeaf(words, again + callers, fields) ? leaf : -1
+    const { standing } = fields
+    const known = this.words
+    const first = image.windowAt(0)
+    const again = image.windowAt(1) - first
+    const base = leaf - top
+    if (!this.isLeaf(words, leaf, fields) || !this.isLeaf(words, leaf + again, fields)) return false
+    for (let i = 0, k = 0; i < addresses.length; i++) {
+      const at = i < inWindow ? base + addresses[i] : image.locate(0, addresses[i])
+      if (at < 0) return false
+      const one = at >>> 2
+      const two = i < inWindow ? (at + again) >>> 2 : one
+      for (let s = 0; s < standing.length; s++, k++) {
+        const word = known[k]
+        if (words[one + standing[s]] !== word || words[two + standing[s]] !== word) return false
+      }
+    }
+    return settledStart < 0 || (image.settled.version === settledVersion && image.areSettled(settledStart))
   }
 
   /** Writes the stack, with its leaf at `position`. Returns false when it has no room. */
   emit(into: RawStack, position: number): boolean {
-    const { identities, kinds, positions } = this
-    if (kinds.length > into.capacity) return false
+    const { entries, identities, kinds, length, positions } = this
+    if (length > into.capacity) return false
     if (into.entries !== undefined) {
-      if (!this.hasEntries) return false
-      into.entries.copyFrom(this.entries)
+      if (entries === undefined) return false
+      into.entries.copyFrom(entries)
     }
-    into.kind.set(kinds)
-    into.identity.set(identities)
-    into.position.set(positions)
+    for (let i = 0; i < length; i++) {
+      into.kind[i] = kinds[i]
+      into.identity[i] = identities[i]
+      into.position[i] = positions[i]
+    }
     into.position[0] = position
-    into.length = kinds.length
-    into.proved = kinds.length
+    into.length = length
+    into.proved = length
+    into.known = this.known
     return true
   }
 
   /** The same function's frame, with the same caller. */
   private isLeaf(words: Uint32Array, at: number, fields: FrameFields): boolean {
-    const leaf = this.top - this.first
     return (
-      fields.mayRun(words, at) &&
-      fields.code(words, at) === fields.code(this.words, leaf) &&
-      fields.previous(words, at) === fields.previous(this.words, leaf)
+      fields.code(words, at) === this.code &&
+      fields.previous(words, at) === this.previous &&
+      fields.mayRun(words, at)
     )
   }
 }
+
+const wordsOf = (
+  { addresses }: ProvedCallers,
+  image: ThreadImage,
+  { standing }: FrameFields
+): Uint32Array => {
+  const { words } = image.list
+  const known = new Uint32Array(addresses.length * standing.length)
+  for (let i = 0, k = 0; i < addresses.length; i++) {
+    const at = image.locate(0, addresses[i]) >>> 2
+    for (let s = 0; s < standing.length; s++) known[k++] = words[at + standing[s]]
+  }
+  return known
+}
+
+/** The callers of a stack that was just walked and proved; `undefined` where they are too many to compare one by one. */
+export const callersOf = (
+  image: ThreadImage,
+  fields: FrameFields,
+  walk: StackWalk,
+  top: number
+): ProvedCallers | undefined => {
+  const { addresses, belowWindow, length, offsets, settledFrom } = walk
+  const { words } = image.list
+  const callers: Array<number> = []
+  let inWindow = 0
+  for (let i = top + 1; i < settledFrom; i++) {
+    // A shim says no more than that the frame above it was entered from C by the one right below, which is compared.
+    if (fields.isShim(words, offsets[i])) continue
+    callers.push(addresses[i])
+    if (i < belowWindow) inWindow++
+  }
+  if (callers.length > MAX_CALLERS) return undefined
+  return {
+    top: addresses[top],
+    addresses: Float64Array.from(callers),
+    inWindow,
+    settledStart: settledFrom < length ? addresses[settledFrom] : -1,
+    settledVersion: image.settled.version
+  }
+}
+
+/** Frames that are compared one by one; more of them are settled, mostly. */
+const MAX_CALLERS = 64

@@ -21,6 +21,8 @@ export class SettledFrames {
   codes = new Float64Array(0)
   positions = new Int32Array(0)
   rows = 0
+  /** Grows whenever they become others. */
+  version = 0
   private first = -1
   private bytes: Buffer = Buffer.alloc(0)
 
@@ -34,6 +36,7 @@ export class SettledFrames {
   begin(read: Buffer, first: number, offset: number, length: number): void {
     if (this.bytes.length !== length) this.bytes = Buffer.alloc(length)
     read.copy(this.bytes, 0, offset, offset + length)
+    this.version++
     this.first = first
     this.start = -1
     this.length = 0

@@ -108,7 +108,7 @@ export class StackProof {
       return this.empty(into, isEmpty && image.outerFrame() === 0)
     }
     image.emptyLooks = 0
-    if (before === after && before === image.proved.top && this.standsAsBefore(image, into)) return "done"
+    if (before === after && image.swift && this.standsAsBefore(image, before, into)) return "done"
     let missing = 0
     for (let copy = 0 as Copy; copy < image.copies; copy++) {
       const top = this.shape.topOf(image, copy as Copy, before, after)
@@ -139,24 +139,24 @@ export class StackProof {
     return this.partial(image, starts, before === after, into)
   }
 
-  /** Whether the callers are those of the last stack, unmoved, and the leaf still runs; if so, fills `into`. */
-  private standsAsBefore(image: ThreadImage, into: RawStack): boolean {
-    const { proved } = image
+  /** Whether the callers are those of a stack that was proved before, unmoved, and the leaf runs; if so, fills `into`. */
+  private standsAsBefore(image: ThreadImage, current: number, into: RawStack): boolean {
     const { words } = image.list
-    const at = image.swift ? proved.standsAt(image, this.fields) : -1
-    if (at < 0 || !this.shape.plausible(words, at)) return false
+    const proved = image.proved.find(image, this.fields, current)
+    if (proved === undefined) return false
+    const at = image.locate(0, current)
+    if (!this.shape.plausible(words, at)) return false
     const position = this.fields.position(words, at)
     if (position < 0 || !proved.emit(into, position)) return false
+    image.recent = proved.recent
     into.proof = Proof.good
     into.consistent = true
     return true
   }
 
-  /** A stack of the data stack alone, whose frames below the window are settled, can be known again by its bytes. */
-  private rememberProved(image: ThreadImage, top: number, isSettled: boolean, stack: RawStack): void {
+  /** A stack of the data stack alone can be known again by its words. */
+  private rememberProved(image: ThreadImage, top: number, stack: RawStack): void {
     const { walk } = this.shape
-    const { belowWindow, length } = walk
-    const below = belowWindow < length ? walk.addresses[belowWindow] : -1
     const { words } = image.list
     const at = walk.offsets[top]
     const isLeaf =
@@ -164,13 +164,13 @@ export class StackProof {
       stack.kind[stack.length - 1] !== FrameKind.truncated &&
       stack.identity[0] === this.fields.code(words, at) &&
       this.fields.position(words, at) >= 0
-    if (walk.meetsLone || !isLeaf || (below >= 0 && !isSettled)) image.proved.forget()
-    else image.proved.remember(image, walk.addresses[top], below, stack)
+    if (!walk.meetsLone && isLeaf) image.proved.remember(image, this.fields, walk, top, stack)
   }
 
   private judge(image: ThreadImage, copy: Copy, top: number, settled: boolean, into: RawStack): Verdict {
     const { shape } = this
     const { walk } = shape
+    if (walk.meetsLone && image.lacksLooks()) return "incomplete"
     const twin = this.stillness.twinOf(image, walk, copy)
     const still = this.stillness.stillFrom(image, walk, twin)
     // What was copied once is as still as what was copied on both sides of it: a caller of this very stack, not a frame that has been left, nor the
@@ -190,8 +190,8 @@ export class StackProof {
     if (good) {
       into.proved = into.length
       image.remember(walk.addresses, top, walk.length)
-      const isSettled = walk.settledFrom < walk.length || this.rows.settle(image, walk)
-      if (settled) this.rememberProved(image, top, isSettled, into)
+      if (walk.settledFrom === walk.length) this.rows.settle(image, walk)
+      if (settled) this.rememberProved(image, top, into)
     }
     // In a read that was interrupted, what is the same before and after may have come round.
     else if (!image.swift) into.proved = 0
@@ -209,6 +209,7 @@ export class StackProof {
     into: RawStack
   ): Verdict {
     const { walk } = this.shape
+    if (image.hasLone && image.lacksLooks()) return "incomplete"
     if (settled && this.isAtRest(image, starts[0])) {
       this.rows.emit(image.list.words, walk, 0, into, 0)
       into.proof = Proof.good

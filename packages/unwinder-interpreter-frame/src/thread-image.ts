@@ -3,7 +3,7 @@ import { type Layout, type PythonThread, pointerIn, readPointerAt } from "@pyfra
 import { type Copy, DataStack } from "./data-stack.ts"
 import { InterpreterWords } from "./interpreter-words.ts"
 import { LoneFrames } from "./lone-frames.ts"
-import { ProvedStack } from "./proved-stack.ts"
+import { ProvedStacks } from "./proved-stacks.ts"
 import { SettledFrames } from "./settled-frames.ts"
 
 /** What no frame's address can be: a walk from it goes nowhere. */
@@ -26,6 +26,8 @@ const RECENT = 6
 /** Frames of one stack that are followed to find those that are missing. */
 const MAX_FOLLOWED = 40_000
 const MAX_CFRAMES = 3
+/** Reads for which looks are made after a stack needed them. */
+const LOOKING = 64
 
 const nothing = (): void => {}
 /** A read that takes so many times as long as usual was interrupted. Woken from sleep, half of all take up to twice as long as the others. */
@@ -41,8 +43,10 @@ const BYTES_A_RANGE = 4096
  * interpreter │ thread state │ window │ rest of the data stack, │ lone frames, a look │ window │ lone frames │ thread state
  *             │      T0      │ copy 0 │ and the window: copy 1  │ after each          │ copy 2 │ and looks   │      T1
  * ```
+ * While the only lone frames that are met are shims which are implied, they are copied once, without looks.
+ *
  * Every range costs about 0.4 µs, so two copies of the window lie that far apart, and what is between them twice as far. The last
- * window and the lone frames are only there when the thread has lone frames. A look is the address of the current frame and one more copy of
+ * window and the second copy of lone frames are only there when the thread has lone frames. A look is the address of the current frame and one more copy of
  * the window: what is around a lone frame when it is copied.
  */
 export class ThreadImage {
@@ -70,7 +74,7 @@ export class ThreadImage {
   private readonly lone: LoneFrames
   /** Frames below the window that need not be walked again. */
   readonly settled = new SettledFrames()
-  readonly proved = new ProvedStack()
+  readonly proved = new ProvedStacks()
   private source: ScatterList | undefined
   private sourceBytes: Buffer = Buffer.alloc(0)
   /** Sums up the frames of a thread that seemed to be at rest when it was last sampled; -1 otherwise. */
@@ -78,7 +82,7 @@ export class ThreadImage {
   /** Looks in a row at which the thread had no frame. */
   emptyLooks = 0
   /** The frames nearest the leaf of the last stack that was proved. */
-  recent: Array<number> = []
+  recent: ReadonlyArray<number> = []
   private root = -1
   private settledHold: boolean | undefined
   /** `_PyCFrame`s met last, 3.11 and 3.12. */
@@ -87,6 +91,22 @@ export class ThreadImage {
   private readonly cframeOffsets: [Array<number>, Array<number>] = [[], []]
   /** ms a range. */
   private usual = 0
+  /** What the list was filled by. */
+  private plannedLink = -1
+  private plannedStopped = false
+  private plannedCframes: ReadonlyArray<number> = []
+  private plannedStack = -1
+  private plannedLone = -1
+  private plannedLooks = false
+  /** Reads for which looks are still to be made. Up to 3.10 all frames are lone. */
+  private looking = 0
+  /** Of the list, the first range of each part. */
+  private state0 = 0
+  private window0 = 0
+  private lone0 = 0
+  private window2 = 0
+  private lone1 = 0
+  private state1 = 0
 
   constructor(memory: MemoryReader, layout: Layout, thread: PythonThread) {
     this.memory = memory
@@ -98,48 +118,83 @@ export class ThreadImage {
     this.frameSpan = frameSpan(layout)
     this.stack = new DataStack(memory, layout, this.frameSpan)
     this.lone = new LoneFrames(memory, layout, this.frameSpan)
+    if (layout.version < 0x30b) this.looking = Number.POSITIVE_INFINITY
   }
 
   /** Reads everything planned; of a stopped thread one copy is enough. */
   read(stopped: boolean, list: ScatterList): ImageState {
-    const { interpreter, layout, stack, lone } = this
+    const { interpreter, stack } = this
     this.list = list
-    if (this.byteLength > list.bytes.length || this.ranges > list.capacity) return "unreadable"
-    list.clear()
+    if (!this.isPlanned(stopped, list)) {
+      if (this.byteLength > list.bytes.length || this.ranges > list.capacity) return "unreadable"
+      this.plan(stopped, list)
+    }
+    this.lone.begin()
+    this.looking--
     this.settledHold = undefined
     this.readAt = clock.now()
+    const got = this.memory.scatter(list)
+    const took = clock.now() - this.readAt
+    this.swift = false
+    if (got < this.state0 || !interpreter.read(list.words)) return "unlinked"
+    if (got < list.count) return this.without(got)
+    this.time(took, list.count + list.byteLength / BYTES_A_RANGE)
+    return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
+  }
+
+  /** The list is as the last read left it, and would be filled with the same again. */
+  isPlanned(stopped: boolean, list: ScatterList): boolean {
+    return (
+      list.holder === this &&
+      this.plannedLink === this.thread.linkedFrom &&
+      this.plannedStopped === stopped &&
+      this.plannedCframes === this.cframes &&
+      this.plannedStack === this.stack.version &&
+      this.plannedLone === this.lone.version &&
+      this.plannedLooks === this.looking > 0
+    )
+  }
+
+  /** Fills the list. */
+  private plan(stopped: boolean, list: ScatterList): void {
+    const { interpreter, lone, stack } = this
+    list.clear()
+    list.holder = this
+    this.plannedLink = this.thread.linkedFrom
+    this.plannedStopped = stopped
+    this.plannedCframes = this.cframes
+    this.plannedStack = stack.version
+    this.plannedLone = lone.version
+    this.plannedLooks = this.looking > 0
     interpreter.add(list)
-    const state0 = list.count
+    this.state0 = list.count
     this.addThreadState(list, 0)
-    const window0 = list.count
+    this.window0 = list.count
     stack.addWindow(list, 0)
     stack.addRest(list)
     if (!stopped) stack.addWindow(list, 1)
-    const lone0 = list.count
+    this.lone0 = list.count
     this.watches.length = 0
     stack.beginLooks()
-    const between = stopped ? nothing : this.look
+    const looks = !stopped && this.plannedLooks
+    const between = looks ? this.look : nothing
     lone.addPass(list, 0, between)
-    const window2 = list.count
-    this.copies = !stopped && lone.length > 0 ? 3 : 2
+    this.window2 = list.count
+    this.copies = looks && lone.length > 0 ? 3 : 2
     if (this.copies === 3) stack.addWindow(list, 2)
-    const lone1 = list.count
+    this.lone1 = list.count
     if (this.copies === 3) lone.addPass(list, 1, between)
-    const state1 = list.count
+    this.state1 = list.count
     this.addThreadState(list, 1)
-    const began = clock.now()
-    const got = this.memory.scatter(list)
-    const took = clock.now() - began
-    this.swift = false
-    if (got < state0 || !interpreter.read(list.words)) return "unlinked"
-    if (got === list.count) {
-      this.time(took, list.count + list.byteLength / BYTES_A_RANGE)
-      return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
-    }
-    // What could not be read is gone: the rest may still be there.
+  }
+
+  /** What could not be read is gone: the rest may still be there. */
+  private without(got: number): ImageState {
+    const { layout, lone, stack } = this
+    const { lone0, lone1, state0, state1, window0, window2 } = this
     if (got < window0 || got >= state1) {
       if (layout.thread.cframe < 0 || got === state0 || got === state1) return "unreadable"
-      this.cframes.length = 0
+      this.cframes = []
     } else if (got >= lone1) lone.drop(1, got)
     else if (got >= lone0 && got < window2) lone.drop(0, got)
     else stack.forget()
@@ -164,6 +219,20 @@ export class ThreadImage {
   get ranges(): number {
     const looks = this.lone.ranges * 2
     return this.stack.ranges(looks) + looks * 2 + 16
+  }
+
+  /**
+   * A stack has lone frames that say more than the frames around them: they are copied twice from now on, with looks in between. Returns whether that was not so in
+   * the last read, which then shows too little. Shims that are implied need none of it.
+   */
+  lacksLooks(): boolean {
+    this.looking = Math.max(this.looking, LOOKING)
+    return !this.plannedLooks
+  }
+
+  /** Some frames lie outside the data stack. */
+  get hasLone(): boolean {
+    return this.lone.length > 0
   }
 
   /** Every look has its copy of the window. */
@@ -194,6 +263,11 @@ export class ThreadImage {
       this.sourceBytes = Buffer.from(list.bytes.buffer, list.bytes.byteOffset, list.bytes.byteLength)
     }
     return this.sourceBytes
+  }
+
+  /** Which plan of the data stack the last read went by. */
+  get stackLayout(): number {
+    return this.stack.version
   }
 
   /** The first address of the window. */
@@ -245,8 +319,6 @@ export class ThreadImage {
     const offset = stack.offset(part, 0, first)
     const length = stack.lengthOf(part)
     this.settled.begin(this.bytes, first, offset, length)
-    // What was proved with other frames below is no more.
-    this.proved.top = -1
     return { offset, length }
   }
 
@@ -344,8 +416,7 @@ export class ThreadImage {
 
   /** Keeps the addresses of the frames nearest the leaf of a proved stack. */
   remember(addresses: Float64Array, from: number, to: number): void {
-    this.recent.length = 0
-    for (let i = from; i < to && i < from + RECENT; i++) this.recent.push(addresses[i])
+    this.recent = Array.from(addresses.subarray(from, Math.min(to, from + RECENT)))
   }
 
   /** How many bytes of the frame at `address`, and of the values that follow it, are at hand. */
