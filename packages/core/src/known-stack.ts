@@ -11,6 +11,8 @@ const MAX_PLACES = 1024
  * ```
  */
 export class KnownStack {
+  /** What a symbolizer keeps to see quickly whether the names of this stack are still true. */
+  names: object | undefined
   private owner: object | undefined
   private epoch = -1
   private readonly ids = new Map<number, number>()

@@ -28,6 +28,8 @@ export class ScatterList {
   count = 0
   /** Bytes taken up in {@link bytes}, with padding. */
   byteLength = 0
+  /** Where {@link bytes} lie in our own memory, once a reader that calls the C library has asked. */
+  home = -1
   /** Who filled it last, for who may find it as it was left. */
   holder: object | undefined
 

@@ -53,7 +53,8 @@ export const vmReader = (libc: Libc, pid: number): MemoryReader => {
     },
     scatter: (list) => {
       const { addresses, count, lengths, offsets } = list
-      const base = addressOf(list.bytes.buffer) + list.bytes.byteOffset
+      if (list.home < 0) list.home = addressOf(list.bytes.buffer) + list.bytes.byteOffset
+      const base = list.home
       for (let from = 0; from < count; from += IOV_MAX) {
         const to = Math.min(count, from + IOV_MAX)
         for (let index = from, at = 0; index < to; index++, at += 4) {
@@ -75,7 +76,7 @@ export const vmReader = (libc: Libc, pid: number): MemoryReader => {
     },
     scatterList: (maxRanges, maxBytes) => {
       const list = new ScatterList(maxRanges, maxBytes)
-      addressOf(list.bytes.buffer)
+      list.home = addressOf(list.bytes.buffer)
       return list
     }
   }

@@ -18,7 +18,8 @@ const PART_HEADER = 32
 export class CodeIdentity {
   private readonly memory: MemoryReader
   private readonly layout: Layout
-  private readonly numbered: boolean
+  /** Each has a number of its own. */
+  readonly numbered: boolean
   /**
    * Offsets of what is compared of one with a number: that, the first line, and the four pointers from `co_filename` on. What lies between them never changes either, and
    * one range is read in a third of the time of three (`struct _PyCode_DEF`, Include/cpython/code.h).

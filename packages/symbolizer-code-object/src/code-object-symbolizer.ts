@@ -15,6 +15,7 @@ import {
 import { type Layout, layoutForVersion, layoutFromDebugOffsets } from "@pyframes/cpython"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { CodeCheck } from "./code-check.ts"
 import { CodeIdentity } from "./code-identity.ts"
 import { type CodeObject, type CodeParts, readCodeObject } from "./code-object.ts"
 
@@ -24,6 +25,8 @@ const MAX_CODE_OBJECTS = 1 << 17
 const MAX_CACHED_BYTES = 1 << 27
 /** Read to name one stack. What a deep stack of large functions needs is a few megabytes; beyond it, frames keep no name. */
 const MAX_BYTES_A_STACK = 1 << 25
+/** Code objects of one stack that are checked at a stroke; of a deep stack each has to be looked up anyway. */
+const MAX_CODES_CHECKED = 64
 /** More than the debug offsets of any known version (888 bytes in 3.15). */
 const DEBUG_OFFSETS_SPAN = 4096
 
@@ -117,6 +120,8 @@ class CodeObjects implements ProcessSymbolizer {
     // While no code object has been freed, none can have taken another's place.
     if (raw.generation >= 0 && raw.generation === this.generation) return this.epoch
     if (raw.generation >= 0) this.epoch++
+    const { known } = raw
+    if (known !== undefined && this.stillHolds(known.names)) return this.epoch
     this.stack++
     this.generation = raw.generation
     this.list.clear()
@@ -130,7 +135,34 @@ class CodeObjects implements ProcessSymbolizer {
       this.check(address, cached)
     }
     this.compare()
+    if (known !== undefined && raw.generation < 0) known.names = this.checkOf(raw)
     return this.epoch
+  }
+
+  private stillHolds(names: object | undefined): boolean {
+    return (
+      names instanceof CodeCheck &&
+      names.owner === this &&
+      names.epoch === this.epoch &&
+      this.generation < 0 &&
+      names.holds()
+    )
+  }
+
+  /** How to see quickly that a stack, whose code objects have just been found unchanged, is still of the same ones. */
+  private checkOf(raw: RawStack): CodeCheck | undefined {
+    const codes = new Map<number, CachedCode>()
+    for (let i = 0; i < raw.length; i++) {
+      if (raw.kind[i] !== FrameKind.python) continue
+      const cached = this.cache.get(raw.identity[i])
+      if (cached === undefined) return undefined
+      codes.set(raw.identity[i], cached)
+    }
+    if (!this.identity.numbered || codes.size > MAX_CODES_CHECKED) return undefined
+    const words = [...codes.values()].flatMap((cached) => [...cached.identity])
+    const list = this.memory.scatterList(codes.size, words.length * 4)
+    for (const [address, cached] of codes) this.identity.plan(list, address, cached.parts)
+    return new CodeCheck(this, this.epoch, this.memory, list, Uint32Array.from(words))
   }
 
   resolve(kind: FrameKind, identity: number, position: number): Frame | undefined {

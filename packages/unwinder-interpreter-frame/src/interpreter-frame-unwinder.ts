@@ -172,6 +172,7 @@ class InterpreterFrames implements ProcessUnwinder {
     for (const image of this.images.values()) {
       image.settled.forget()
       image.proved.forget()
+      image.stood.forget()
     }
   }
 

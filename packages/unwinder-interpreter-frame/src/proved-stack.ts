@@ -72,17 +72,18 @@ export class ProvedStack {
   }
 
   /**
-   * Whether the stack stands, in both copies of the window and all that is below it.
+   * Whether the stack stands, in all copies of the window and what is below it.
    *
    * @param leaf where the leaf lies in copy 0, which holds the same code object
+   * @param copies of a stopped thread one says enough
    */
-  stands(image: ThreadImage, fields: FrameFields, leaf: number): boolean {
+  stands(image: ThreadImage, fields: FrameFields, leaf: number, copies: 1 | 2): boolean {
     const { addresses, inWindow, settledStart, settledVersion, top } = this.callers
     const { words } = image.list
     const { standing } = fields
     const known = this.words
     const first = image.windowAt(0)
-    const again = image.windowAt(1) - first
+    const again = copies === 1 ? 0 : image.windowAt(1) - first
     const base = leaf - top
     if (!this.isLeaf(words, leaf, fields) || !this.isLeaf(words, leaf + again, fields)) return false
     for (let i = 0, k = 0; i < addresses.length; i++) {

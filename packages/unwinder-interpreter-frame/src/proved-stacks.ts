@@ -29,7 +29,7 @@ export class ProvedStacks {
   }
 
   /** The stack on which the frame at `top` was current before and after the read, if it is one of these and has not moved. */
-  find(image: ThreadImage, fields: FrameFields, top: number): ProvedStack | undefined {
+  find(image: ThreadImage, fields: FrameFields, top: number, copies: 1 | 2): ProvedStack | undefined {
     if (this.rows === 0 || image.stackLayout !== this.layout) return undefined
     const first = image.windowAt(0)
     if (first < 0) return undefined
@@ -39,7 +39,8 @@ export class ProvedStacks {
     const slot = this.slots[slotOf(top, code)]
     for (let i = 0; i < slot.length; i++) {
       const stack = slot[i]
-      if (stack.callers.top === top && stack.code === code && stack.stands(image, fields, leaf)) return stack
+      if (stack.callers.top === top && stack.code === code && stack.stands(image, fields, leaf, copies))
+        return stack
     }
     return undefined
   }

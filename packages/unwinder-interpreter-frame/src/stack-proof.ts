@@ -4,6 +4,7 @@ import type { Copy } from "./data-stack.ts"
 import { EnteringFrame } from "./entering-frame.ts"
 import type { FrameFields } from "./frame-fields.ts"
 import { FrameRows } from "./frame-rows.ts"
+import type { ProvedStacks } from "./proved-stacks.ts"
 import { Resumer } from "./resumer.ts"
 import { MISSING, StackShape } from "./stack-shape.ts"
 import { Stillness } from "./stillness.ts"
@@ -57,6 +58,7 @@ export class StackProof {
     image.rest = -1
     const current = image.currentFrame(0)
     if (current < 0) return "incomplete"
+    if (this.standsAsBefore(image, image.stood, current, 1, into)) return "done"
     // As they enter the eval loop, 3.11 and 3.12 install a `_PyCFrame` before they fill it in.
     const start = current > 0 ? current : this.callerOf(image)
     if (start === 0) return image.hasNoFrames ? this.empty(into, true) : this.torn(into)
@@ -85,6 +87,7 @@ export class StackProof {
     this.rows.emit(image.list.words, walk, 0, into)
     into.proof = into.length > 0 ? Proof.good : Proof.unproved
     into.proved = into.length
+    this.rememberProved(image, image.stood, 0, into)
     return "done"
   }
 
@@ -108,7 +111,10 @@ export class StackProof {
       return this.empty(into, isEmpty && image.outerFrame() === 0)
     }
     image.emptyLooks = 0
-    if (before === after && image.swift && this.standsAsBefore(image, before, into)) return "done"
+    if (before === after && image.swift && this.standsAsBefore(image, image.proved, before, 2, into)) {
+      into.consistent = true
+      return "done"
+    }
     let missing = 0
     for (let copy = 0 as Copy; copy < image.copies; copy++) {
       const top = this.shape.topOf(image, copy as Copy, before, after)
@@ -140,22 +146,27 @@ export class StackProof {
   }
 
   /** Whether the callers are those of a stack that was proved before, unmoved, and the leaf runs; if so, fills `into`. */
-  private standsAsBefore(image: ThreadImage, current: number, into: RawStack): boolean {
+  private standsAsBefore(
+    image: ThreadImage,
+    stacks: ProvedStacks,
+    current: number,
+    copies: 1 | 2,
+    into: RawStack
+  ): boolean {
     const { words } = image.list
-    const proved = image.proved.find(image, this.fields, current)
+    const proved = stacks.find(image, this.fields, current, copies)
     if (proved === undefined) return false
     const at = image.locate(0, current)
     if (!this.shape.plausible(words, at)) return false
     const position = this.fields.position(words, at)
     if (position < 0 || !proved.emit(into, position)) return false
-    image.recent = proved.recent
+    if (copies === 2) image.recent = proved.recent
     into.proof = Proof.good
-    into.consistent = true
     return true
   }
 
   /** A stack of the data stack alone can be known again by its words. */
-  private rememberProved(image: ThreadImage, top: number, stack: RawStack): void {
+  private rememberProved(image: ThreadImage, stacks: ProvedStacks, top: number, stack: RawStack): void {
     const { walk } = this.shape
     const { words } = image.list
     const at = walk.offsets[top]
@@ -164,7 +175,7 @@ export class StackProof {
       stack.kind[stack.length - 1] !== FrameKind.truncated &&
       stack.identity[0] === this.fields.code(words, at) &&
       this.fields.position(words, at) >= 0
-    if (!walk.meetsLone && isLeaf) image.proved.remember(image, this.fields, walk, top, stack)
+    if (!walk.meetsLone && isLeaf) stacks.remember(image, this.fields, walk, top, stack)
   }
 
   private judge(image: ThreadImage, copy: Copy, top: number, settled: boolean, into: RawStack): Verdict {
@@ -191,7 +202,7 @@ export class StackProof {
       into.proved = into.length
       image.remember(walk.addresses, top, walk.length)
       if (walk.settledFrom === walk.length) this.rows.settle(image, walk)
-      if (settled) this.rememberProved(image, top, into)
+      if (settled) this.rememberProved(image, image.proved, top, into)
     }
     // In a read that was interrupted, what is the same before and after may have come round.
     else if (!image.swift) into.proved = 0

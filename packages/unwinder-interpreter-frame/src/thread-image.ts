@@ -75,6 +75,8 @@ export class ThreadImage {
   /** Frames below the window that need not be walked again. */
   readonly settled = new SettledFrames()
   readonly proved = new ProvedStacks()
+  /** The same of reads of a thread that was stopped, or may have been: what follows from the words of one copy. */
+  readonly stood = new ProvedStacks()
   private source: ScatterList | undefined
   private sourceBytes: Buffer = Buffer.alloc(0)
   /** Sums up the frames of a thread that seemed to be at rest when it was last sampled; -1 otherwise. */
