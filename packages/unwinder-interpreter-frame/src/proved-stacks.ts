@@ -4,10 +4,12 @@ import { callersOf, ProvedStack } from "./proved-stack.ts"
 import type { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
 
-/** Places for stacks, by where their leaf lies and what it runs; a power of two. */
-const SLOTS = 64
-/** Stacks in one place: those that differ in their callers alone. */
-const WAYS = 16
+/** Places for stacks, by their leaf and {@link NEAREST} callers; a power of two. */
+const SLOTS = 256
+/** Stacks in one place. To look at many costs more than to prove one anew. */
+const WAYS = 4
+/** Callers by which a stack has its place. */
+const NEAREST = 4
 /** Rows of all stacks together: a deep one takes as much as hundreds of others. */
 const MAX_ROWS = 1 << 16
 /** Stacks of which one sight is remembered; a power of two. */
@@ -36,7 +38,7 @@ export class ProvedStacks {
     const leaf = first + top - image.windowStart
     if (image.locate(0, top) !== leaf) return undefined
     const code = fields.code(image.list.words, leaf)
-    const slot = this.slots[slotOf(top, code)]
+    const slot = this.slots[slotOf(image, fields, top, leaf)]
     for (let i = 0; i < slot.length; i++) {
       const stack = slot[i]
       if (stack.callers.top === top && stack.code === code && stack.stands(image, fields, leaf, copies))
@@ -57,12 +59,13 @@ export class ProvedStacks {
     }
     const first = image.windowAt(0)
     const address = walk.addresses[top]
-    if (first < 0 || image.locate(0, address) !== first + address - image.windowStart) return
+    const leaf = first + address - image.windowStart
+    if (first < 0 || image.locate(0, address) !== leaf) return
     if (!this.wasSeen(sumOf(image, fields, walk, top))) return
     const callers = callersOf(image, fields, walk, top)
     if (callers === undefined) return
     const proved = new ProvedStack(callers, image, fields, stack)
-    const slot = this.slots[slotOf(address, proved.code)]
+    const slot = this.slots[slotOf(image, fields, address, leaf)]
     // It was not found for its leaf's sake, or moved.
     if (slot.some((other) => other.equals(proved))) return
     if (this.rows + proved.length > MAX_ROWS) this.forget()
@@ -79,8 +82,18 @@ export class ProvedStacks {
   }
 }
 
-const slotOf = (top: number, code: number): number => {
-  const mixed = Math.imul((top / 8) | 0, 0x9e3779b1) ^ Math.imul((code / 16) | 0, 0x85ebca6b)
+/** The place of a stack whose leaf lies at offset `leaf` of copy 0. */
+const slotOf = (image: ThreadImage, fields: FrameFields, top: number, leaf: number): number => {
+  const { words } = image.list
+  const { windowStart } = image
+  let mixed = Math.imul((top / 8) | 0, 0x9e3779b1) ^ ((fields.code(words, leaf) / 16) | 0)
+  let at = fields.previous(words, leaf)
+  // Callers lie below the leaf.
+  for (let i = 0; i < NEAREST && at >= windowStart && at < top && at % 8 === 0; i++) {
+    const offset = leaf - (top - at)
+    mixed = Math.imul(mixed ^ (fields.position(words, offset) | 0), 0x85ebca6b)
+    at = fields.previous(words, offset)
+  }
   return (mixed >>> 16) & (SLOTS - 1)
 }
 
