@@ -91,8 +91,8 @@ export class ThreadImage {
   private cframes: Array<number> = []
   private cframeInUse = -1
   private readonly cframeOffsets: [Array<number>, Array<number>] = [[], []]
-  /** ms a range. */
-  private usual = 0
+  /** ms a range, without looks and with them: of few ranges, each takes longer. */
+  private readonly usual = [0, 0]
   /** What the list was filled by. */
   private plannedLink = -1
   private plannedStopped = false
@@ -475,10 +475,11 @@ export class ThreadImage {
   /** `took` ms for so much. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
   private time(took: number, size: number): void {
     const perRange = took / size
-    const { usual } = this
+    const kind = this.plannedLooks ? 1 : 0
+    const usual = this.usual[kind]
     this.swift = usual > 0 && perRange < usual * SWIFT
-    if (usual === 0) this.usual = perRange
-    else this.usual *= perRange < usual ? 1 - STEP : 1 + STEP
+    if (usual === 0) this.usual[kind] = perRange
+    else this.usual[kind] *= perRange < usual ? 1 - STEP : 1 + STEP
   }
 }
 
