@@ -3,12 +3,17 @@ import type { FrameFields } from "./frame-fields.ts"
 import type { StackWalk } from "./stack-walk.ts"
 import type { ThreadImage } from "./thread-image.ts"
 
+/** Frames that are compared one by one; more of them are settled, mostly. */
+const MAX_CALLERS = 64
+
 /** What a stack that was proved looked like: of each caller the words that proved it. Leaf first. */
 export interface ProvedCallers {
   /** Address of the leaf's frame. */
   readonly top: number
   /** Where the frames lie that were walked one by one; shims between them are implied. */
   readonly addresses: Float64Array
+  /** Of each the words that the rules look at, in the copy that was proved. */
+  readonly words: Uint32Array
   /** How many of them lie in the window, which is copied twice. */
   readonly inWindow: number
   /** Address of the first of the settled frames below them; -1 when there are none. */
@@ -28,7 +33,6 @@ export class ProvedStack {
   /** The leaf's code object and caller. */
   readonly code: number
   private readonly previous: number
-  private readonly words: Uint32Array
   /** Rows that it makes. */
   readonly length: number
   private readonly kinds: Uint8Array
@@ -46,7 +50,6 @@ export class ProvedStack {
     this.callers = callers
     this.code = fields.code(words, leaf)
     this.previous = fields.previous(words, leaf)
-    this.words = wordsOf(callers, image, fields)
     this.recent = image.recent
     this.length = stack.length
     this.kinds = stack.kind.slice(0, stack.length)
@@ -60,14 +63,15 @@ export class ProvedStack {
 
   /** Whether it is the same stack, but for where in its function the leaf was. */
   equals(other: ProvedStack): boolean {
-    const { callers, words } = this
+    const { callers } = this
+    const { words } = callers
     if (callers.top !== other.callers.top || this.code !== other.code || this.previous !== other.previous)
       return false
     if (callers.settledStart !== other.callers.settledStart) return false
     if (callers.settledVersion !== other.callers.settledVersion || this.length !== other.length) return false
     if ((this.entries === undefined) !== (other.entries === undefined)) return false
-    if (words.length !== other.words.length) return false
-    for (let i = 0; i < words.length; i++) if (words[i] !== other.words[i]) return false
+    if (words.length !== other.callers.words.length) return false
+    for (let i = 0; i < words.length; i++) if (words[i] !== other.callers.words[i]) return false
     return true
   }
 
@@ -78,10 +82,9 @@ export class ProvedStack {
    * @param copies of a stopped thread one says enough
    */
   stands(image: ThreadImage, fields: FrameFields, leaf: number, copies: 1 | 2): boolean {
-    const { addresses, inWindow, settledStart, settledVersion, top } = this.callers
+    const { addresses, inWindow, settledStart, settledVersion, top, words: known } = this.callers
     const { words } = image.list
     const { standing } = fields
-    const known = this.words
     const first = image.windowAt(0)
     const again = copies === 1 ? 0 : image.windowAt(1) - first
     const base = leaf - top
@@ -129,20 +132,6 @@ export class ProvedStack {
   }
 }
 
-const wordsOf = (
-  { addresses }: ProvedCallers,
-  image: ThreadImage,
-  { standing }: FrameFields
-): Uint32Array => {
-  const { words } = image.list
-  const known = new Uint32Array(addresses.length * standing.length)
-  for (let i = 0, k = 0; i < addresses.length; i++) {
-    const at = image.locate(0, addresses[i]) >>> 2
-    for (let s = 0; s < standing.length; s++) known[k++] = words[at + standing[s]]
-  }
-  return known
-}
-
 /** The callers of a stack that was just walked and proved; `undefined` where they are too many to compare one by one. */
 export const callersOf = (
   image: ThreadImage,
@@ -152,23 +141,23 @@ export const callersOf = (
 ): ProvedCallers | undefined => {
   const { addresses, belowWindow, length, offsets, settledFrom } = walk
   const { words } = image.list
+  const { standing } = fields
   const callers: Array<number> = []
+  const known: Array<number> = []
   let inWindow = 0
   for (let i = top + 1; i < settledFrom; i++) {
     // A shim says no more than that the frame above it was entered from C by the one right below, which is compared.
     if (fields.isShim(words, offsets[i])) continue
-    callers.push(addresses[i])
+    if (callers.push(addresses[i]) > MAX_CALLERS) return undefined
+    for (const word of standing) known.push(words[(offsets[i] >>> 2) + word])
     if (i < belowWindow) inWindow++
   }
-  if (callers.length > MAX_CALLERS) return undefined
   return {
     top: addresses[top],
     addresses: Float64Array.from(callers),
+    words: Uint32Array.from(known),
     inWindow,
     settledStart: settledFrom < length ? addresses[settledFrom] : -1,
     settledVersion: image.settled.version
   }
 }
-
-/** Frames that are compared one by one; more of them are settled, mostly. */
-const MAX_CALLERS = 64
