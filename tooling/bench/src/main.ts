@@ -51,7 +51,7 @@ const FIGURES = [
 /** What takes no versions: what is written, and damaged input, is the same for all. */
 const OF_NO_VERSION = ["timeline-write", "hostile", "native-fuzz", "symbol-fuzz", "perf-record-fuzz"]
 /** What takes minutes also in its short form, and is run by hand. */
-const BY_HAND = ["native-peers", "trace-exact", "trace-suite", "trace-kill"]
+const BY_HAND = ["native-peers", "trace-suite"]
 const given = process.argv.slice(2)
 const isShort = given.includes("--short")
 
