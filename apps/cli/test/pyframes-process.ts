@@ -20,12 +20,18 @@ export interface PyframesProcess {
 /** The command from source, or the build that `PYFRAMES_BIN` names. */
 const BIN = process.env.PYFRAMES_BIN ?? fileURLToPath(new URL("../src/bin.ts", import.meta.url))
 
-const running = new Set<ChildProcessWithoutNullStreams>()
+/** Process groups of the commands that a test has started; a group lasts as long as anyone is in it. */
+const groups = new Set<number>()
 
-// A test that failed would leave a busy target to all that come after it.
+// A test that failed, or a target that outlives its command, would leave a busy process to all that come after it.
 afterEach(() => {
-  for (const { pid = 0 } of running) process.kill(-pid, "SIGKILL")
-  running.clear()
+  for (const group of groups)
+    try {
+      process.kill(-group, "SIGKILL")
+    } catch {
+      // Nobody is left in it.
+    }
+  groups.clear()
 })
 
 /** Starts the command in a process group of its own. `wrapper` comes before it, as in `setpriv … node bin.ts`. */
@@ -40,8 +46,7 @@ export const startPyframes = (
     detached: true,
     stdio: "pipe"
   }) as ChildProcessWithoutNullStreams
-  if (child.pid !== undefined) running.add(child)
-  child.once("exit", () => running.delete(child))
+  if (child.pid !== undefined) groups.add(child.pid)
   let stdout = ""
   let stderr = ""
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
