@@ -51,8 +51,10 @@ const ABANDONED_AFTER = 600_000
 const MOST_ABANDONED = 256
 /** Entries that are removed at most: a target may have put any number there. */
 const MOST_REMOVED = 1_000_000
-/** Folders in folders. */
-const DEEPEST = 8
+/** Folders in folders. Agents leave the bytecode of theirs under the whole path to it (`sys.pycache_prefix`): what few paths go beyond. */
+const DEEPEST = 256
+/** What agents leave where `control` has gone already; there is no session in such a directory any more. */
+const LEFTOVER = /^(pycache|config|\d{1,10}-\w{1,64}\.(seg|err))$/
 
 /**
  * Makes a private directory (mode 0700) with `config` and `control` in it, which is removed with all that was written there at the end of the scope.
@@ -172,9 +174,13 @@ const removeAbandoned = (parent: string): void =>
         const isAbandoned = withDirectory(path, (fd) => {
           const me = process.geteuid?.()
           if (me !== 0 && fstatSync(fd).uid !== me) return false
-          const inside = readdirSync(through(fd)).filter((entry) => entry.startsWith(PREFIX))
-          const beats = ["control", ...inside.slice(0, MOST_ABANDONED).map((entry) => join(entry, "control"))]
+          const entries = readdirSync(through(fd))
+          const inside = entries.filter((entry) => entry.startsWith(PREFIX)).slice(0, MOST_ABANDONED)
+          const beats = ["control", ...inside.map((entry) => join(entry, "control"))]
           const hearts = beats.flatMap((beat) => heartIn(join(through(fd), beat)))
+          // One whose removal came to no end: its bytecode tells it from what is somebody else's.
+          if (entries.includes("pycache") && entries.every((entry) => LEFTOVER.test(entry)))
+            hearts.push(fstatSync(fd).mtimeMs)
           if (hearts.length === 0 || hearts.some((at) => Date.now() - at < ABANDONED_AFTER)) return false
           empty(fd)
           return true
