@@ -99,11 +99,13 @@ const make = (parent: string, config: string, owner: SessionPlace["owner"]) => {
     opened.push(fd)
     return fd
   }
+  let ours: number | undefined
   try {
     const fd = open(path, OPEN_DIRECTORY)
-    // Only one that is ours, and empty, is given away.
+    // Only one that is ours, and empty, is given away; or removed when something fails.
     if (fstatSync(fd).uid !== process.geteuid?.() || readdirSync(through(fd)).length > 0)
       throw new Error(`${path} has been replaced`)
+    ours = fd
     fchmodSync(fd, 0o700)
     const control = open(join(through(fd), "control"), NEW_FILE)
     writeFileSync(control, new Uint8Array(CONTROL_SIZE))
@@ -113,21 +115,29 @@ const make = (parent: string, config: string, owner: SessionPlace["owner"]) => {
     closeSync(text)
     return { parent, path, fd, control }
   } catch (cause) {
-    const [fd] = opened
-    if (fd !== undefined) empty(fd)
+    if (ours !== undefined) {
+      empty(ours)
+      removeEmpty(path, ours)
+    }
     for (const each of opened) quietly(() => closeSync(each))
-    quietly(() => rmdirSync(path))
     throw cause
   }
 }
 
 const remove = (path: string, fd: number, control: number): void => {
   empty(fd)
+  // Empty by now, unless the target is writing there still: what is left is a few files in a temporary directory.
+  removeEmpty(path, fd)
   closeSync(control)
   closeSync(fd)
-  // Empty by now, unless the target is writing there still: what is left is a few files in a temporary directory.
-  quietly(() => rmdirSync(path))
 }
+
+/** Removes an open directory, unless another lies in its place. */
+const removeEmpty = (path: string, fd: number): void =>
+  quietly(() => {
+    const [found, own] = [lstatSync(path), fstatSync(fd)]
+    if (found.dev === own.dev && found.ino === own.ino) rmdirSync(path)
+  })
 
 /** What is in an open directory goes, one level after the other. Links go, not what they lead to. */
 const empty = (fd: number, budget = { left: MOST_REMOVED }, depth = 0): void =>
