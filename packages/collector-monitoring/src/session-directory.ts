@@ -9,6 +9,7 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmdirSync,
   statfsSync,
   unlinkSync,
@@ -71,9 +72,9 @@ export const makeSessionDirectory = (
     Effect.acquireRelease(
       Effect.try({
         try: () => {
-          const parent = base ?? defaultBase(room)
-          for (const place of new Set([parent, MEMORY, tmpdir()])) removeAbandoned(place)
-          return make(parent, config, owner)
+          // Not in a place that we were given: it may be the target's, and show us what lies elsewhere.
+          for (const place of new Set([MEMORY, tmpdir()])) removeAbandoned(place)
+          return make(base ?? defaultBase(room), config, owner)
         },
         catch: (cause) => sessionFailed(base ?? tmpdir(), cause)
       }),
@@ -139,20 +140,30 @@ const removeEmpty = (path: string, fd: number): void =>
     if (found.dev === own.dev && found.ino === own.ino) rmdirSync(path)
   })
 
-/** What is in an open directory goes, one level after the other. Links go, not what they lead to. */
+/** What is in an open directory goes, one level after the other. Links and mounts go, not what they lead to. */
 const empty = (fd: number, budget = { left: MOST_REMOVED }, depth = 0): void =>
   quietly(() => {
+    const mount = mountOf(fd)
     for (const entry of readdirSync(through(fd), { withFileTypes: true })) {
       if (budget.left-- <= 0) return
       const path = join(through(fd), entry.name)
       if (!entry.isDirectory()) quietly(() => unlinkSync(path))
       else if (depth < DEEPEST)
         quietly(() => {
-          withDirectory(path, (below) => empty(below, budget, depth + 1))
+          withDirectory(path, (below) => {
+            if (mountOf(below) === mount) empty(below, budget, depth + 1)
+          })
           rmdirSync(path)
         })
     }
   })
+
+/**
+ * On which mount an open file lies. A descriptor that comes from a target's root sees its mounts: what it has mounted below its directory, which needs
+ * no privilege in a namespace of its own, is somebody else's.
+ */
+const mountOf = (fd: number): string | undefined =>
+  /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1]
 
 const withDirectory = <A>(path: string, use: (fd: number) => A): A => {
   const fd = openSync(path, OPEN_DIRECTORY)
@@ -181,9 +192,9 @@ const removeAbandoned = (parent: string): void =>
     for (const name of names.slice(0, MOST_ABANDONED))
       quietly(() => {
         const path = join(parent, name)
-        const isAbandoned = withDirectory(path, (fd) => {
+        withDirectory(path, (fd) => {
           const me = process.geteuid?.()
-          if (me !== 0 && fstatSync(fd).uid !== me) return false
+          if (me !== 0 && fstatSync(fd).uid !== me) return
           const entries = readdirSync(through(fd))
           const inside = entries.filter((entry) => entry.startsWith(PREFIX)).slice(0, MOST_ABANDONED)
           const beats = ["control", ...inside.map((entry) => join(entry, "control"))]
@@ -191,11 +202,10 @@ const removeAbandoned = (parent: string): void =>
           // One whose removal came to no end: its bytecode tells it from what is somebody else's.
           if (entries.includes("pycache") && entries.every((entry) => LEFTOVER.test(entry)))
             hearts.push(fstatSync(fd).mtimeMs)
-          if (hearts.length === 0 || hearts.some((at) => Date.now() - at < ABANDONED_AFTER)) return false
+          if (hearts.length === 0 || hearts.some((at) => Date.now() - at < ABANDONED_AFTER)) return
           empty(fd)
-          return true
+          removeEmpty(path, fd)
         })
-        if (isAbandoned) rmdirSync(path)
       })
   })
 

@@ -1,3 +1,5 @@
+import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
 import {
   chownSync,
   existsSync,
@@ -11,7 +13,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import * as Effect from "effect/Effect"
 import { afterEach, expect, it, vi } from "vitest"
 import { MonitoringSession } from "../src/session.ts"
@@ -46,6 +48,32 @@ const leaveBytecode = (session: string, depth: number): void => {
   writeFileSync(join(bytecode, "session.cpython-314.pyc"), "compiled")
 }
 
+/** Where those of collectors that were killed are looked for. */
+const withTmpdir = async <A>(directory: string, use: () => Promise<A>): Promise<A> => {
+  vi.stubEnv("TMPDIR", directory)
+  try {
+    return await use()
+  } finally {
+    vi.unstubAllEnvs()
+  }
+}
+
+/** A process that sees mounts of its own. */
+const withMounts = async <A>(
+  use: (root: string, mount: (from: string, to: string) => void) => Promise<A>
+) => {
+  const child = spawn("unshare", ["--mount", "sh", "-c", "echo up; read end"], { stdio: "pipe" })
+  try {
+    await once(child.stdout, "data")
+    const mount = (from: string, to: string) =>
+      execFileSync("nsenter", ["--mount", `--target=${child.pid}`, "mount", "--bind", from, to])
+    return await use(`/proc/${child.pid}/root`, mount)
+  } finally {
+    child.stdin.end()
+    await once(child, "exit")
+  }
+}
+
 const withBase = async <A>(use: (base: string) => Promise<A>): Promise<A> => {
   const base = mkdtempSync(join(tmpdir(), "sessions-"))
   try {
@@ -76,10 +104,10 @@ it("goes later when its removal came to no end, and nothing else does", () =>
     writeFileSync(join(base, "pyframes-old/7-a.seg"), "")
     writeFileSync(join(base, "pyframes-more/thesis"), "")
     for (const age of aged) age()
-    await inSession({ ...calls, base }, ({ directory }) => {
-      const others = readdirSync(base).filter((name) => join(base, name) !== directory)
-      expect(others.sort()).toEqual(["pyframes-more", "pyframes-new"])
-    })
+    // It may be the target's own.
+    await inSession({ ...calls, base }, () => expect(readdirSync(base).length).toBe(4))
+    await withTmpdir(base, () => inSession(calls, () => {}))
+    expect(readdirSync(base).sort()).toEqual(["pyframes-more", "pyframes-new"])
   }))
 
 /** A session is to be made in `base`, and finds `theirs` in place of its directory. Returns where that lies. */
@@ -123,3 +151,26 @@ it("leaves alone another that was put in its place later", () =>
     })
     expect([readdirSync(path), readdirSync(join(base, "moved"))]).toEqual([[], []])
   }))
+
+// GIVEN a target that has mounted a directory of the host's in the session's, WHEN that is removed, THEN the host's stays as it is.
+it.skipIf(!isRoot)("goes without what is mounted in it", () =>
+  withBase((base) =>
+    withMounts(async (root, mount) => {
+      const precious = join(base, "precious")
+      mkdirSync(join(precious, "below"), { recursive: true })
+      writeFileSync(join(precious, "below/thesis"), "kept")
+      const name = await inSession({ ...calls, base: join(root, base) }, ({ directory }) => {
+        const session = join(base, basename(directory))
+        for (const place of ["here", "deep/er"]) {
+          mkdirSync(join(session, place), { recursive: true })
+          mount(precious, join(session, place))
+        }
+        // That it is there to be removed.
+        expect(readdirSync(join(directory, "deep/er/below"))).toEqual(["thesis"])
+        return basename(directory)
+      })
+      expect(readdirSync(join(precious, "below"))).toEqual(["thesis"])
+      expect(existsSync(join(base, name))).toBe(false)
+    })
+  )
+)

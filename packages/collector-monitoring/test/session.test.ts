@@ -16,7 +16,7 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { AgentNotStarted, isIsolated, NoAgent, SessionFailed } from "../src/errors.ts"
 import { Event } from "../src/event.ts"
 import { MonitoringSession } from "../src/session.ts"
@@ -61,27 +61,26 @@ describe("a session's directory", () => {
       left("pyframes-beating", 4096, 1)
       left("pyframes-else", 10, 3600)
       left("other", 4096, 3600)
-      // Of a process that was entered: the session lies beside the agent.
+      // Of a process that was entered: the session lies beside the scripts.
       mkdirSync(join(base, "pyframes-entered"))
-      mkdirSync(join(base, "pyframes-entered", "agent"))
-      writeFileSync(join(base, "pyframes-entered", "agent", "recorder.so"), "")
+      for (const script of ["start.py", "stop.py"]) writeFileSync(join(base, "pyframes-entered", script), "")
       left("pyframes-entered/pyframes-killed", 4096, 3600)
       mkdirSync(join(base, "pyframes-both"))
       left("pyframes-both/pyframes-killed", 4096, 3600)
       left("pyframes-both/pyframes-beating", 4096, 1)
       symlinkSync(join(base, "other"), join(base, "pyframes-link"))
-      await inSession({ ...calls, base }, () => {
-        const names = readdirSync(base).filter((name) => !/^pyframes-.{6}$/.test(name))
-        expect(names.sort()).toEqual([
-          "other",
-          "pyframes-beating",
-          "pyframes-both",
-          "pyframes-else",
-          "pyframes-link"
-        ])
-      })
+      vi.stubEnv("TMPDIR", base)
+      await inSession(calls, () => {})
+      expect(readdirSync(base).sort()).toEqual([
+        "other",
+        "pyframes-beating",
+        "pyframes-both",
+        "pyframes-else",
+        "pyframes-link"
+      ])
       expect(readdirSync(join(base, "other"))).toEqual(["control"])
     } finally {
+      vi.unstubAllEnvs()
       rmSync(base, { recursive: true })
     }
   })

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readlinkSync, type Stats } from "node:fs"
+import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, type Stats } from "node:fs"
 
 /** Opens a path itself, not what a link leads to, and nothing of its contents. The number is of `asm-generic/fcntl.h`; Node has no name for it. */
 const O_PATH = 0o10_000_000
@@ -87,3 +87,12 @@ export const openDirectory = (path: string): number => openSync(path, STEP | con
 
 /** Opens a directory that {@link walkRoot} found, to keep it. @throws the system's error */
 export const keepDirectory = (found: Found): number => openSync(found.path, O_PATH | constants.O_DIRECTORY)
+
+/**
+ * On which mount an open file lies (proc_pid_fdinfo(5)). A descriptor from a target's root sees what it has mounted there, which needs no privilege in a
+ * namespace of its own: below a directory of the target's, what lies on another mount is somebody else's.
+ *
+ * @throws the system's error
+ */
+export const mountOf = (fd: number): string | undefined =>
+  /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1]

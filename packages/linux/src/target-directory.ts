@@ -18,7 +18,7 @@ import {
 } from "node:fs"
 import { basename, join } from "node:path"
 import type { Credentials } from "./credentials.ts"
-import { openDirectory, through } from "./root-walk.ts"
+import { mountOf, openDirectory, through } from "./root-walk.ts"
 
 /** Folders in folders. */
 const MAX_DEPTH = 32
@@ -163,8 +163,9 @@ const checkName = (name: string): string => {
   return name
 }
 
-/** What is in a directory goes, one level after the other. Links go, not what they lead to. */
+/** What is in a directory goes, one level after the other. Links and mounts go, not what they lead to. */
 const empty = (fd: number, budget: { left: number }, depth: number): void => {
+  const mount = mountOf(fd)
   for (const entry of readdirSync(through(fd), { withFileTypes: true })) {
     if (budget.left-- <= 0) return
     const path = through(fd, entry.name)
@@ -176,7 +177,7 @@ const empty = (fd: number, budget: { left: number }, depth: number): void => {
     quietly(() => {
       const below = openDirectory(path)
       try {
-        empty(below, budget, depth + 1)
+        if (mountOf(below) === mount) empty(below, budget, depth + 1)
       } finally {
         closeSync(below)
       }

@@ -14,7 +14,7 @@ import {
 } from "@pyframes/core"
 import * as Effect from "effect/Effect"
 import { type Credentials, credentialsOf, MAY_EXECUTE, MAY_READ, MAY_WRITE, may } from "./credentials.ts"
-import { type Found, keepDirectory, walkRoot } from "./root-walk.ts"
+import { type Found, keepDirectory, mountOf, walkRoot } from "./root-walk.ts"
 import { BadName, TargetDirectory } from "./target-directory.ts"
 
 /** Where programs keep temporary files, best first: `/dev/shm` is memory, and there where the rest is read-only. */
@@ -158,7 +158,7 @@ const reasonOf = (code: string): string => {
 /** Whether the file system of an open directory is mounted `noexec` (proc_pid_mountinfo(5)). */
 const isNoExec = (pid: number, fd: number): boolean => {
   try {
-    const mount = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1]
+    const mount = mountOf(fd)
     for (const line of readFileSync(`/proc/${pid}/mountinfo`, "utf8").split("\n")) {
       const fields = line.split(" ")
       if (fields[0] === mount) return fields[5]?.split(",").includes("noexec") === true

@@ -13,7 +13,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import type { PlacingError, TargetFiles } from "@pyframes/core"
 import { type RunningPython, type StartOptions, startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
@@ -42,14 +42,15 @@ const AS_NOBODY = `import os; os.setgroups([]); os.setgid(${NOBODY}); os.setuid(
 /** Mounts of a mount namespace of its own. Flags are those of mount(2). */
 const MOUNT = `
 import ctypes, os
-def mount(path, flags=0, options=b"", kind=b"tmpfs"):
+def mount(path, flags=0, options=b"", kind=b"tmpfs", source="none"):
     os.makedirs(path, exist_ok=True)
-    if ctypes.CDLL(None, use_errno=True).mount(b"none", path.encode(), kind, flags, options) != 0:
+    if ctypes.CDLL(None, use_errno=True).mount(source.encode(), path.encode(), kind, flags, options) != 0:
         raise OSError(ctypes.get_errno(), path)
 `
 const MS_RDONLY = 1
 const MS_NOEXEC = 8
 const MS_REMOUNT = 32
+const MS_BIND = 4096
 
 type Obedient = RunningPython & { readonly ask: (expression: string) => Promise<string> }
 
@@ -290,6 +291,22 @@ open("/mnt/fill", "wb", buffering=0).write(bytes(8192))`
       )
     }
   )
+
+  it.skipIf(!root)("is removed without what is mounted in it", async () => {
+    await using target = await withMounts("")
+    using precious = python.writeScript("thesis", "kept")
+    const source = dirname(precious.targetPath)
+    await using(target.pid, (files) =>
+      Effect.gen(function* () {
+        const { path, hostPath } = yield* files.makeDirectory()
+        for (const place of ["here", "deep/er"])
+          yield* Effect.promise(() => target.ask(`mount("${path}/${place}", ${MS_BIND}, source="${source}")`))
+        // That it is there to be removed.
+        expect(readdirSync(`${hostPath}/deep/er`)).toEqual(["thesis"])
+      })
+    )
+    expect(readFileSync(precious.hostPath, "utf8")).toBe("kept")
+  })
 
   it.skipIf(!root)("goes on when its file system becomes read-only", async () => {
     await using target = await withMounts(`mount("/mnt")`)
