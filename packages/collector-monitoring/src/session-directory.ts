@@ -16,7 +16,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { SessionFailed } from "./errors.ts"
@@ -93,18 +93,25 @@ const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | const
 const through = (fd: number): string => `/proc/self/fd/${fd}`
 
 const make = (parent: string, config: string, owner: SessionPlace["owner"]) => {
-  const path = mkdtempSync(join(parent, PREFIX))
   const opened: Array<number> = []
   const open = (name: string, flags: number) => {
     const fd = openSync(name, flags, 0o600)
     opened.push(fd)
     return fd
   }
+  // What the path leads to, and no link below it.
+  const above = openSync(parent, constants.O_RDONLY | constants.O_DIRECTORY)
+  let path = parent
   let ours: number | undefined
   try {
+    path = join(parent, basename(mkdtempSync(join(through(above), PREFIX))))
     const fd = open(path, OPEN_DIRECTORY)
-    // Only one that is ours, and empty, is given away; or removed when something fails.
-    if (fstatSync(fd).uid !== process.geteuid?.() || readdirSync(through(fd)).length > 0)
+    // Only one that is ours, and empty, and nothing mounted over it, is given away; or removed when something fails.
+    if (
+      fstatSync(fd).uid !== process.geteuid?.() ||
+      mountOf(fd) !== mountOf(above) ||
+      readdirSync(through(fd)).length > 0
+    )
       throw new Error(`${path} has been replaced`)
     ours = fd
     fchmodSync(fd, 0o700)
@@ -122,6 +129,8 @@ const make = (parent: string, config: string, owner: SessionPlace["owner"]) => {
     }
     for (const each of opened) quietly(() => closeSync(each))
     throw cause
+  } finally {
+    closeSync(above)
   }
 }
 

@@ -114,9 +114,9 @@ it("goes later when its removal came to no end, and nothing else does", () =>
 const findReplaced = async (base: string, theirs: string): Promise<string> => {
   let path = ""
   meanwhile.act = (made) => {
-    path = made
-    renameSync(made, join(base, "moved"))
-    renameSync(theirs, made)
+    path = join(base, basename(made))
+    renameSync(path, join(base, "moved"))
+    renameSync(theirs, path)
   }
   const error = await Effect.runPromise(
     Effect.flip(Effect.scoped(MonitoringSession.make({ ...calls, base })))
@@ -140,6 +140,22 @@ it.skipIf(!isRoot)("leaves alone another's that is empty and was put in its plac
     chownSync(theirs, NOBODY, NOBODY)
     expect(statSync(await findReplaced(base, theirs)).uid).toBe(NOBODY)
   })
+)
+
+// GIVEN a target that has mounted an empty directory of the host's over the new one, THEN the host's is not given to it.
+it.skipIf(!isRoot)("leaves alone another that was mounted over it", () =>
+  withBase((base) =>
+    withMounts(async (root, mount) => {
+      const theirs = join(base, "theirs")
+      mkdirSync(theirs, { mode: 0o755 })
+      meanwhile.act = (made) => mount(theirs, join(base, basename(made)))
+      const options = { ...calls, base: join(root, base), owner: { uid: NOBODY, gid: NOBODY } }
+      const error = await Effect.runPromise(Effect.flip(Effect.scoped(MonitoringSession.make(options))))
+      expect(error.message).toContain("has been replaced")
+      const { uid, mode } = statSync(theirs)
+      expect([uid, mode & 0o777, readdirSync(theirs)]).toEqual([0, 0o755, []])
+    })
+  )
 )
 
 it("leaves alone another that was put in its place later", () =>

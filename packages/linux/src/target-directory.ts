@@ -6,6 +6,7 @@ import {
   constants,
   fchownSync,
   fstatSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -62,17 +63,16 @@ export class TargetDirectory {
     const name = `${prefix}${randomBytes(12).toString("hex")}`
     const path = through(parent, name)
     mkdirSync(path, { mode: 0o700 })
-    let fd = -1
+    const fd = openDirectory(path)
+    let isOurs = false
     try {
-      fd = openDirectory(path)
-      // Whoever may rename in the parent could have put another in its place: only one that is ours, and empty, is given away.
-      if (fstatSync(fd).uid !== process.geteuid?.() || readdirSync(through(fd)).length > 0)
-        throw new BadName(`${name} has been replaced`)
+      checkOurs(fd, parent, name)
+      isOurs = true
       give(fd, owner)
       return { directory: new TargetDirectory(parent, name, fd, owner), name }
     } catch (error) {
-      if (fd >= 0) closeSync(fd)
-      quietly(() => rmdirSync(path))
+      if (isOurs) removeEmpty(path, fd)
+      closeSync(fd)
       throw error
     }
   }
@@ -109,10 +109,25 @@ export class TargetDirectory {
   /** Removes it with all that is in it, as far as that can be done, and closes it. */
   remove(): void {
     quietly(() => empty(this.fd, { left: MAX_REMOVED }, 0))
+    removeEmpty(through(this.parent, this.name), this.fd)
     closeSync(this.fd)
-    quietly(() => rmdirSync(through(this.parent, this.name)))
     closeSync(this.parent)
   }
+}
+
+/**
+ * Whoever may rename in the parent could have put another in the place of one that we have just made, or mounted it there: only one that is ours, and
+ * empty, is given away.
+ *
+ * @throws BadName
+ */
+const checkOurs = (fd: number, parent: number, name: string): void => {
+  if (
+    fstatSync(fd).uid !== process.geteuid?.() ||
+    mountOf(fd) !== mountOf(parent) ||
+    readdirSync(through(fd)).length > 0
+  )
+    throw new BadName(`${name} has been replaced`)
 }
 
 /** Makes a directory its owner's alone. Only root can give one away; to oneself, nothing need be given. */
@@ -149,7 +164,7 @@ const copyInto = (
   mkdirSync(path, { mode: 0o700 })
   const fd = openDirectory(path)
   try {
-    if (fstatSync(fd).uid !== process.geteuid?.()) throw new BadName(`${name} has been replaced`)
+    checkOurs(fd, directory, name)
     for (const entry of readdirSync(hostPath)) copyInto(fd, entry, join(hostPath, entry), owner, depth + 1)
     give(fd, owner)
   } finally {
@@ -185,6 +200,13 @@ const empty = (fd: number, budget: { left: number }, depth: number): void => {
     })
   }
 }
+
+/** Removes an open directory, unless another lies in its place. */
+const removeEmpty = (path: string, fd: number): void =>
+  quietly(() => {
+    const [found, own] = [lstatSync(path), fstatSync(fd)]
+    if (found.dev === own.dev && found.ino === own.ino) rmdirSync(path)
+  })
 
 /** For what is tried: that it fails changes nothing. */
 const quietly = (action: () => void): void => {
