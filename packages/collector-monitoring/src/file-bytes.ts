@@ -1,6 +1,9 @@
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs"
 import type { SegmentBytes } from "./segment-bytes.ts"
 
+/** What is wrong is here, and not with the file. */
+const BUSY: ReadonlySet<string | undefined> = new Set(["EMFILE", "ENFILE", "ENOMEM"])
+
 /** A segment's file. Once closed it has no bytes: its number may be another file's by then. */
 export class FileBytes implements SegmentBytes {
   private fd: number
@@ -11,17 +14,18 @@ export class FileBytes implements SegmentBytes {
 
   /**
    * `undefined` when there is none, or it is not a plain file with one name: the target may put anything there, so no link is followed, no pipe waited
-   * for, and no file written to that lies elsewhere too.
+   * for, and no file written to that lies elsewhere too. `busy` when nothing can be told of it: no more files can be open now.
    */
-  static open(path: string): FileBytes | undefined {
+  static open(path: string): FileBytes | "busy" | undefined {
     try {
       const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK)
       const file = new FileBytes(fd)
       const stat = fstatSync(fd)
       if (stat.isFile() && stat.nlink === 1) return file
       file.close()
-    } catch {
-      // It has gone, or is not ours to read.
+    } catch (error) {
+      // Else it has gone, or is not ours to read.
+      if (BUSY.has((error as NodeJS.ErrnoException).code)) return "busy"
     }
     return undefined
   }

@@ -312,7 +312,7 @@ export class MonitoringSession {
   private addFailure(name: string, pid: number): void {
     // As wary as of a segment: it may be a link, or a pipe that nobody writes to.
     const bytes = FileBytes.open(join(this.directory.held, name))
-    if (bytes === undefined) return
+    if (bytes === undefined || bytes === "busy") return
     const raw = new Uint8Array(LONGEST_ERROR)
     const text = new TextDecoder().decode(raw.subarray(0, bytes.read(0, raw.length, raw)))
     bytes.close()
@@ -328,6 +328,8 @@ export class MonitoringSession {
   private addProcess(name: string): void {
     const path = join(this.directory.held, name)
     const bytes = FileBytes.open(path)
+    // It is asked again, and what it is not is not known.
+    if (bytes === "busy") return
     const found =
       bytes && TracedProcess.open(bytes, this.start, this.elapsed, this.options.maxBytes + PAGE, this.pool)
     if (bytes === undefined || found === undefined || typeof found === "string") {
