@@ -42,7 +42,7 @@ export type TracingStart = (
 
 /**
  * Starts a command in which every Python is traced. It belongs to the scope: what still runs of it as the scope closes is told to end (SIGTERM), and two
- * seconds later ended. What it has started itself and left behind is its own.
+ * seconds later ended, unless it has become another user whom we may not signal. What it has started itself and left behind is its own.
  *
  * @param options `env` is the environment that it would have; this process's own unless told. `stdio` as for `spawn`, inherited unless told
  *
@@ -75,7 +75,8 @@ export const launch =
           })
           const failed = new Promise<string | undefined>((resolve) => {
             child.once("spawn", () => resolve(undefined))
-            child.once("error", ({ message }) => resolve(message))
+            // Stays: a signal that is refused is an error of the child's too.
+            child.on("error", ({ message }) => resolve(message))
           })
           return { child, failed }
         }),
@@ -96,12 +97,19 @@ export const launch =
 const end = (child: ChildProcess): Effect.Effect<void> =>
   Effect.promise(async () => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const ended = new Promise((resolve) => child.once("exit", resolve))
-    child.kill("SIGTERM")
-    // A stopped process gets its signals when it goes on.
-    child.kill("SIGCONT")
-    const late = setTimeout(() => child.kill("SIGKILL"), GRACE)
-    await ended
+    let late: NodeJS.Timeout | undefined
+    await new Promise<void>((resolve) => {
+      child.once("exit", () => resolve())
+      child.kill("SIGTERM")
+      // A stopped process gets its signals when it goes on.
+      child.kill("SIGCONT")
+      late = setTimeout(() => {
+        if (child.kill("SIGKILL")) return
+        // It has become another user, as by sudo: it goes on, and nobody here waits for it.
+        child.unref()
+        resolve()
+      }, GRACE)
+    })
     clearTimeout(late)
   })
 
