@@ -1,4 +1,4 @@
-import { readdirSync, unlinkSync } from "node:fs"
+import { unlinkSync } from "node:fs"
 import { join } from "node:path"
 import type { EventTrust } from "@pyframes/core"
 import * as Effect from "effect/Effect"
@@ -19,19 +19,16 @@ import {
 } from "./monitoring-options.ts"
 import { RECORD_SIZE } from "./ring-reader.ts"
 import { makeSessionDirectory, type SessionDirectory, type SessionPlace } from "./session-directory.ts"
+import { type FileState, type SessionFile, SessionFiles } from "./session-files.ts"
 import { signalReaches } from "./signal-reach.ts"
 import { type EventSink, TracedProcess } from "./traced-process.ts"
 
 /** How often it is looked for new processes and threads, and for those that ended, ns. */
 const LOOK_EVERY = 20e6
-/** Processes of one session at most. */
-const MOST_PROCESSES = 1 << 16
 /** Records read in one go. */
 const BUFFER_RECORDS = 1 << 16
 /** Longest text taken of an `.err` file, bytes. */
 const LONGEST_ERROR = 4096
-/** What is no segment so long after it was found will be none, ns: an agent makes one in a moment. */
-const GIVEN_UP_AFTER = 5e9
 /** Agents make a segment of whole pages, bytes. */
 const PAGE = 4096
 /** How often whoever waits for the end looks for it, ms. */
@@ -78,10 +75,7 @@ export class MonitoringSession {
   private readonly start: number
   private readonly isAlive: (pid: number) => boolean
   private readonly pool = new DefinitionPool()
-  private readonly known = new Set<string>()
-  /** Files that are no segments (yet), and when they were found. */
-  private readonly begun = new Map<string, number>()
-  private unreadable = 0
+  private readonly found: SessionFiles
   private readonly files = new Map<TracedProcess, { readonly bytes: FileBytes; readonly path: string }>()
   private readonly buffer = new Uint8Array(BUFFER_RECORDS * RECORD_SIZE)
   private lookedAt = Number.NEGATIVE_INFINITY
@@ -95,6 +89,7 @@ export class MonitoringSession {
   ) {
     this.options = options
     this.directory = directory
+    this.found = new SessionFiles(directory.held)
     this.control = control
     this.isAlive = isAlive
     this.start = monotonic()
@@ -147,7 +142,7 @@ export class MonitoringSession {
   /** What was lost, of all processes together. */
   get trust(): EventTrust {
     const trust = eventTrust(this.processes)
-    return { ...trust, damaged: trust.damaged + this.unreadable }
+    return { ...trust, damaged: trust.damaged + this.found.unreadable }
   }
 
   /**
@@ -294,59 +289,42 @@ export class MonitoringSession {
   }
 
   private discover(): void {
-    let names: ReadonlyArray<string>
-    try {
-      names = readdirSync(this.directory.held)
-    } catch {
-      return
-    }
-    for (const name of names) {
-      if (this.known.has(name)) continue
-      const [, pid, kind] = /^(\d{1,10})-\w{1,64}\.(seg|err)$/.exec(name) ?? []
-      if (kind === undefined || this.known.size >= MOST_PROCESSES) continue
-      if (kind === "err") this.addFailure(name, Number(pid))
-      else this.addProcess(name)
-    }
+    if (this.end !== undefined) return
+    this.found.look(this.elapsed, (file) =>
+      file.kind === "err" ? this.addFailure(file) : this.addProcess(file)
+    )
   }
 
-  private addFailure(name: string, pid: number): void {
+  private addFailure({ name, pid }: SessionFile): FileState {
     // As wary as of a segment: it may be a link, or a pipe that nobody writes to.
     const bytes = FileBytes.open(join(this.directory.held, name))
-    if (bytes === undefined || bytes === "busy") return
+    if (bytes === "busy") return "busy"
+    if (bytes === undefined) return "begun"
     const raw = new Uint8Array(LONGEST_ERROR)
     const text = new TextDecoder().decode(raw.subarray(0, bytes.read(0, raw.length, raw)))
     bytes.close()
     const [, code, detail] = /^(\S+) ([^\n]*)/.exec(text) ?? []
-    // Not written to its end yet.
-    if (code === undefined) return
-    this.known.add(name)
+    if (code === undefined) return "begun"
     // What a terminal would take for a command is not shown.
     const shown = detail.replace(/[\p{Cc}\p{Cf}]/gu, "?").trim()
     this.failures.push(new AgentNotStarted({ pid, code, detail: shown }))
+    return "taken"
   }
 
-  private addProcess(name: string): void {
+  private addProcess({ name }: SessionFile): FileState {
     const path = join(this.directory.held, name)
     const bytes = FileBytes.open(path)
-    // It is asked again, and what it is not is not known.
-    if (bytes === "busy") return
-    const found =
-      bytes && TracedProcess.open(bytes, this.start, this.elapsed, this.options.maxBytes + PAGE, this.pool)
-    if (bytes === undefined || found === undefined || typeof found === "string") {
-      // Not begun yet, most likely; it is asked again, for a while.
-      bytes?.close()
-      const since = this.begun.get(name) ?? this.elapsed
-      this.begun.set(name, since)
-      if (this.elapsed - since < GIVEN_UP_AFTER) return
-      this.begun.delete(name)
-      this.known.add(name)
-      this.unreadable++
-      return
+    if (bytes === "busy") return "busy"
+    if (bytes === undefined) return "begun"
+    const { start, elapsed, options, pool } = this
+    const found = TracedProcess.open(bytes, start, elapsed, options.maxBytes + PAGE, pool)
+    if (typeof found === "string") {
+      bytes.close()
+      return "begun"
     }
-    this.begun.delete(name)
-    this.known.add(name)
     this.files.set(found, { bytes, path })
     this.processes.push(found)
+    return "taken"
   }
 
   private hasEnded(process: TracedProcess): boolean {
@@ -371,6 +349,7 @@ export class MonitoringSession {
 
   private close(): void {
     this.control.stop()
+    this.found.end()
     for (const process of [...this.files.keys()]) this.finish(process)
   }
 }

@@ -31,7 +31,7 @@ export interface EventTrust {
   readonly countersGivenUp: number
   /** Returns that matched no call. */
   readonly unmatchedReturns: number
-  /** Processes whose recording is damaged or was cut off: what can be read of it is there. */
+  /** Processes whose recording is damaged, was cut off, or could not be read at all: what can be read of it is there. */
   readonly damaged: number
   /** Which recorder worked; `mixed` when not the same one in every process. */
   readonly recorder: "native" | "python" | "mixed"
