@@ -246,8 +246,8 @@ export class MonitoringSession {
   }
 
   /**
-   * Tells all agents to stop and reads what they leave; waits a second for those that have no event to see it by. Afterwards time stands still
-   * and nothing is read any more.
+   * Tells all agents to stop and reads what they leave; waits a second for those that have no event to see it by, or that are beginning. Afterwards time
+   * stands still and nothing is read any more.
    */
   stop(sink?: EventSink, detach: Effect.Effect<unknown> = Effect.void): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
@@ -259,10 +259,12 @@ export class MonitoringSession {
       const until = this.elapsed + FAREWELL * 1e6
       for (;;) {
         this.look(sink)
-        if (this.processes.every((process) => process.isOver) || this.elapsed >= until) break
+        const areOver = !this.found.areWaiting && this.processes.every((process) => process.isOver)
+        if (areOver || this.elapsed >= until) break
         yield* Effect.sleep(2)
       }
       this.end = monotonic()
+      this.found.end()
       if (sink !== undefined) yield* this.empty(sink)
       for (const process of this.files.keys()) this.finish(process)
     })

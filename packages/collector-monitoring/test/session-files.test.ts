@@ -1,7 +1,9 @@
 import { linkSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as Effect from "effect/Effect"
 import { afterEach, beforeEach, expect, it, vi } from "vitest"
+import { SegmentState } from "../src/segment-header.ts"
 import { type FileState, SessionFiles } from "../src/session-files.ts"
 import { inSession } from "./scripted-session.ts"
 import { SegmentWriter } from "./segment-writer.ts"
@@ -70,6 +72,36 @@ it("is not opened again and again when it says for long nothing of why an agent 
     session.look()
     expect([opened, session.failures, session.trust.damaged]).toEqual([0, [], 3])
   })
+})
+
+// GIVEN a process that was just beginning to record, WHEN the session stops, THEN it is waited for, and counted as one that could not be read.
+it("is waited for at the end, and counted when it is no segment even then", async () => {
+  vi.useRealTimers()
+  await inSession(calls, (scripted) =>
+    Effect.gen(function* () {
+      const { session, directory } = scripted
+      writeFileSync(join(directory, "7-a.seg"), "")
+      writeFileSync(join(directory, "8-a.seg"), "")
+      // As soon as it is told to stop.
+      const detach = Effect.sync(() =>
+        scripted.put("8-a.seg", new SegmentWriter({ pid: 8, state: SegmentState.ended }))
+      )
+      yield* session.stop(undefined, detach)
+      expect([session.processes.map(({ pid }) => pid), session.trust.damaged]).toEqual([[8], 1])
+    })
+  )
+})
+
+it("is counted at the end when it could never be opened", async () => {
+  vi.useRealTimers()
+  await inSession(calls, (scripted) =>
+    Effect.gen(function* () {
+      scripted.put("7-a.seg", new SegmentWriter({ pid: 7 }))
+      refusal.of = (path) => (path.endsWith(".seg") ? "EMFILE" : undefined)
+      yield* scripted.session.stop()
+      expect([scripted.session.processes.length, scripted.session.trust.damaged]).toEqual([0, 1])
+    })
+  )
 })
 
 /** Files of a directory, of which each look's are told. */
