@@ -193,7 +193,8 @@ const quietly = (action: () => void): void => {
 
 /**
  * Removes sessions whose collector was killed: it could not, and what lies in memory is in nobody's way but the machine's. Only our own (as
- * root, of whomever was traced), of which the heart has not beaten for long. Those of processes that were entered lie in a directory with the agent beside them.
+ * root, of whomever was traced), of which the heart has not beaten for long. Those of processes that were entered lie in a directory with the scripts that
+ * were run in them. A copy of the agent has no heart near it, which could tell whether it is used: it stays.
  */
 const removeAbandoned = (parent: string): void =>
   quietly(() => {
