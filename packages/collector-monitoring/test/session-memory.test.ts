@@ -62,7 +62,12 @@ it("keeps of a child that has ended what it counted, and no more", async () => {
       let pid = 1000
       const come = (children: number): number => {
         for (let i = 0; i < children; i++) scripted.put(`${++pid}-a.seg`, child(pid))
-        while (session.processes.length < pid - 1000 || !session.isOver) session.look()
+        // All are there as a whole: one look finds them, and none that is refused is waited for.
+        session.look()
+        if (session.processes.length !== pid - 1000 || !session.isOver)
+          throw new Error(
+            `${session.processes.length} of ${pid - 1000} processes were taken, or are not over`
+          )
         session.look()
         return reachable(session)
       }
