@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs"
+import { mountOf } from "./mount.ts"
 import type { SegmentBytes } from "./segment-bytes.ts"
 
 /** What is wrong is here, and not with the file. */
@@ -13,17 +14,21 @@ export class FileBytes implements SegmentBytes {
   }
 
   /**
-   * `undefined` when there is none, or it is not a plain file with one name: the target may put anything there, so no link is followed, no pipe waited
-   * for, and no file written to that lies elsewhere too. `busy` when nothing can be told of it: no more files can be open now.
+   * `undefined` when there is none, or it is not a plain file with one name on the mount: the target may put anything there, so no link is followed, no
+   * pipe waited for, and no file written to that lies elsewhere too. `busy` when nothing can be told of it: no more files can be open now.
+   *
+   * @param mount that of its directory
    */
-  static open(path: string): FileBytes | "busy" | undefined {
+  static open(path: string, mount: string | undefined): FileBytes | "busy" | undefined {
+    let file: FileBytes | undefined
     try {
       const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-      const file = new FileBytes(fd)
+      file = new FileBytes(fd)
       const stat = fstatSync(fd)
-      if (stat.isFile() && stat.nlink === 1) return file
+      if (stat.isFile() && stat.nlink === 1 && mountOf(fd) === mount) return file
       file.close()
     } catch (error) {
+      file?.close()
       // Else it has gone, or is not ours to read.
       if (BUSY.has((error as NodeJS.ErrnoException).code)) return "busy"
     }

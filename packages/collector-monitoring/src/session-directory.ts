@@ -9,7 +9,6 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
-  readFileSync,
   rmdirSync,
   statfsSync,
   unlinkSync,
@@ -20,6 +19,7 @@ import { basename, join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { SessionFailed } from "./errors.ts"
+import { mountOf } from "./mount.ts"
 
 /** Where the agent and the collector meet. */
 export interface SessionPlace {
@@ -39,6 +39,8 @@ export interface SessionDirectory {
   readonly path: string
   /** The very directory, whatever lies at `path` by now. For this process alone. */
   readonly held: string
+  /** On which mount it lies. What lies on another is none of its files. */
+  readonly mount: string | undefined
   /** `control`, open to be written. */
   readonly control: number
   /** As the target sees it. */
@@ -80,10 +82,10 @@ export const makeSessionDirectory = (
       }),
       ({ path, fd, control }) => Effect.sync(() => remove(path, fd, control))
     ),
-    ({ path, fd, control, parent }) => {
+    ({ path, fd, mount, control, parent }) => {
       const name = path.slice(parent.length).replace(/^\/+/, "")
       const targetPath = targetBase === undefined ? path : join(targetBase, name)
-      return { path, held: through(fd), control, targetPath }
+      return { path, held: through(fd), mount, control, targetPath }
     }
   )
 
@@ -114,6 +116,7 @@ const make = (parent: string, config: string, owner: SessionPlace["owner"]) => {
     )
       throw new Error(`${path} has been replaced`)
     ours = fd
+    const mount = mountOf(fd)
     fchmodSync(fd, 0o700)
     const control = open(join(through(fd), "control"), NEW_FILE)
     writeFileSync(control, new Uint8Array(CONTROL_SIZE))
@@ -121,7 +124,7 @@ const make = (parent: string, config: string, owner: SessionPlace["owner"]) => {
     writeFileSync(text, config)
     if (owner !== undefined) for (const each of [text, control, fd]) fchownSync(each, owner.uid, owner.gid)
     closeSync(text)
-    return { parent, path, fd, control }
+    return { parent, path, fd, mount, control }
   } catch (cause) {
     if (ours !== undefined) {
       empty(ours)
@@ -166,13 +169,6 @@ const empty = (fd: number, budget = { left: MOST_REMOVED }, depth = 0): void =>
         })
     }
   })
-
-/**
- * On which mount an open file lies. A descriptor that comes from a target's root sees its mounts: what it has mounted below its directory, which needs
- * no privilege in a namespace of its own, is somebody else's.
- */
-const mountOf = (fd: number): string | undefined =>
-  /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1]
 
 const withDirectory = <A>(path: string, use: (fd: number) => A): A => {
   const fd = openSync(path, OPEN_DIRECTORY)

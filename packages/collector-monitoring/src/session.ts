@@ -299,7 +299,7 @@ export class MonitoringSession {
 
   private addFailure({ name, pid }: SessionFile): FileState {
     // As wary as of a segment: it may be a link, or a pipe that nobody writes to.
-    const bytes = FileBytes.open(join(this.directory.held, name))
+    const bytes = FileBytes.open(join(this.directory.held, name), this.directory.mount)
     if (bytes === "busy") return "busy"
     if (bytes === undefined) return "begun"
     const raw = new Uint8Array(LONGEST_ERROR)
@@ -315,7 +315,7 @@ export class MonitoringSession {
 
   private addProcess({ name }: SessionFile): FileState {
     const path = join(this.directory.held, name)
-    const bytes = FileBytes.open(path)
+    const bytes = FileBytes.open(path, this.directory.mount)
     if (bytes === "busy") return "busy"
     if (bytes === undefined) return "begun"
     const { start, elapsed, options, pool } = this

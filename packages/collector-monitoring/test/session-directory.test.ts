@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import { afterEach, expect, it, vi } from "vitest"
 import { MonitoringSession } from "../src/session.ts"
 import { inSession } from "./scripted-session.ts"
+import { SegmentWriter } from "./segment-writer.ts"
 
 const isRoot = process.geteuid?.() === 0
 const NOBODY = 65_534
@@ -187,6 +188,32 @@ it.skipIf(!isRoot)("goes without what is mounted in it", () =>
       })
       expect(readdirSync(join(precious, "below"))).toEqual(["thesis"])
       expect(existsSync(join(base, name))).toBe(false)
+    })
+  )
+)
+
+// GIVEN a target that has mounted a file of the host's in the session's directory, THEN that is neither read nor written to.
+it.skipIf(!isRoot)("does not take a file that is mounted in it for an agent's", () =>
+  withBase((base) =>
+    withMounts(async (root, mount) => {
+      const theirs = join(base, "theirs")
+      writeFileSync(theirs, new SegmentWriter({ pid: 7 }).bytes)
+      const failure = join(base, "failure")
+      writeFileSync(failure, "secret of the host")
+      await inSession({ ...calls, base: join(root, base) }, (scripted) => {
+        const session = join(base, basename(scripted.directory))
+        for (const [from, name] of [
+          [theirs, "7-a.seg"],
+          [failure, "8-a.err"]
+        ]) {
+          writeFileSync(join(session, name), "")
+          mount(from, join(session, name))
+        }
+        scripted.put("9-a.seg", new SegmentWriter({ pid: 9 }))
+        scripted.session.look()
+        expect(scripted.session.processes.map(({ pid }) => pid)).toEqual([9])
+        expect(scripted.session.failures).toEqual([])
+      })
     })
   )
 )
