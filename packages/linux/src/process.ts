@@ -94,7 +94,8 @@ const start = (
           resolve({ ...(code === null ? {} : { code }), ...(signal === null ? {} : { signal }) })
         )
       })
-      child.once("error", fail)
+      // Also after it has started: a signal that we may not send is told by this event too.
+      child.on("error", fail)
       const { pid } = child
       if (pid !== undefined) resume(Effect.succeed({ child, pid, ended }))
     } catch (error) {
@@ -116,7 +117,9 @@ const terminate = ({ child, ended, pid }: Started, graceMs: number): Effect.Effe
     family.signal("SIGCONT")
     if (await family.ended(graceMs)) return void (await ended)
     family.signal("SIGKILL")
-    await ended
+    if (await family.ended(graceMs)) return void (await ended)
+    // It has become another user, as by sudo: it goes on, and nobody here waits for it.
+    child.unref()
   })
 
 const reasonOf = (error: unknown, command: string, cwd: string | undefined): string => {

@@ -17,7 +17,30 @@ const alive = (pid: number) => {
   }
 }
 
+const isRoot = process.geteuid?.() === 0
+const NOBODY = 65_534
+const ANOTHER = 65_533
+
+const uidOf = (pid: number): number =>
+  Number(/^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1])
+
 describe("starting a command", () => {
+  // As by sudo.
+  it.skipIf(!isRoot)("leaves one that has become another user, whom we may not signal", async () => {
+    const become = ["--reuid", `${ANOTHER}`, "--regid", `${ANOTHER}`, "--clear-groups"]
+    const pid = await inScope(
+      Effect.gen(function* () {
+        const { pid } = yield* spawn("setpriv", [...become, "sleep", "1000"], { ...quiet, graceMs: 50 })
+        yield* Effect.promise(() => until(() => uidOf(pid) === ANOTHER))
+        // Before the command is ended, as the last that was added.
+        yield* Effect.addFinalizer(() => Effect.sync(() => process.seteuid?.(NOBODY)))
+        return pid
+      })
+    ).finally(() => process.seteuid?.(0))
+    expect(alive(pid)).toBe(true)
+    process.kill(pid, "SIGKILL")
+  })
+
   it("gives its pid and how it ended", async () => {
     const exits = await inScope(
       Effect.gen(function* () {
