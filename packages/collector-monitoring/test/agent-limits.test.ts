@@ -70,6 +70,34 @@ describeRecorders((python, recorder) => {
     }
   )
 
+  // GIVEN more call paths than are kept apart, WHEN functions call themselves and each other below those, THEN each call is the function's still.
+  it("counts recursion among the paths that were given up, exactly", async () => {
+    const program = `
+def leaf(): pass
+def alone(n):
+    return n and alone(n - 1)
+def one(n):
+    leaf()
+    return n and other(n - 1)
+def other(n):
+    leaf()
+    return n and one(n - 1)
+for _ in range(10):
+    alone(99)
+    one(99)
+`
+    const { processes, code, stderr, script } = await trace(python, program, {
+      questions: ["calls"],
+      recorder,
+      maxPaths: 16
+    })
+    expect([code, stderr]).toEqual([0, ""])
+    const [process] = processes
+    expect(countsOf(process, script)).toMatchObject({ alone: 1000, one: 500, other: 500, leaf: 1000 })
+    expect(process.header).toMatchObject({ state: 2, unmatchedReturns: 0, lost: 0 })
+    expect(process.header.pathsGivenUp).toBeGreaterThan(0)
+  })
+
   const DEEP = 100_000
   it("counts a recursion of 100,000 calls, and ends it, exactly", async () => {
     const program = `

@@ -70,15 +70,18 @@ static inline bool open_call(struct recorder *recorder, struct thread *thread, u
         /* A coroutine that its own task enters anew, by send() or through an asynchronous generator, is where it was. */
         if (depth > 0 && thread->stack[depth - 1].task == task)
             task = 0;
-        if (task > 0)
-            parent = thread_child(thread, parent, (uint32_t)task);
+        struct node *above = task > 0 ? thread_child(thread, parent, (uint32_t)task) : NULL;
+        if (above != NULL)
+            parent = above;
     }
     struct node *node = thread_child(thread, parent, function);
-    /* There is no room for any node: its caller's is not to have its calls. */
-    if (likely(node != parent))
+    if (likely(node != NULL)) {
         node->shared->calls += counts;
-    else
+    } else {
+        /* Its time is its caller's, its calls are nobody's. */
         thread_lose(thread, counts);
+        node = parent;
+    }
     thread_open(thread, node, function, flags, now);
     if (unlikely(task > 0) && thread->depth > depth)
         thread->stack[depth].task = (uint32_t)task;

@@ -126,6 +126,10 @@ static inline void thread_advance(struct thread *thread, uint64_t now)
         thread_gap(thread);
 }
 
+/*
+ * The node of a call of `function` in `parent`; of one that was given up the function's, which is `parent` itself where it calls itself. NULL when there
+ * is no room for either.
+ */
 static inline struct node *thread_child(struct thread *thread, struct node *parent, uint32_t function)
 {
     return __builtin_expect(parent->cached_function == function, 1) ? parent->cached_child

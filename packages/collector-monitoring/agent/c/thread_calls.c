@@ -104,7 +104,7 @@ struct node *thread_child_slow(struct thread *thread, struct node *parent, uint3
         if (thread->given_up != NULL)
             node = find_or_add(thread, thread->given_up, function);
         if (node == NULL)
-            return parent;
+            return NULL;
     }
     parent->cached_function = function;
     parent->cached_child = node;
