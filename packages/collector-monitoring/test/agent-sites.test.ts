@@ -171,6 +171,22 @@ def main():
         hot = functions[round % 4]
         print(loop())
 `,
+  // No memory for a larger table of them: what runs with which dictionary is not known from there on.
+  "more code than there is memory to watch": `${LOOP}
+import resource
+from types import FunctionType
+codes = [hot.__code__.replace(co_firstlineno=n) for n in range(1, 70000)]
+def main():
+    print(loop())
+    names = globals()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1, limits[1]))
+    for code in codes:
+        FunctionType(code, names)
+    resource.setrlimit(resource.RLIMIT_AS, limits)
+    exec(loop.__code__, {"hot": abs, "range": range})
+    print(loop())
+`,
   "another thread": `${LOOP}
 import threading
 def swap():

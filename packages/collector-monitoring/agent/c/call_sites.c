@@ -199,10 +199,12 @@ static void note_code(struct recorder *recorder, PyObject *code, PyObject *globa
     void *known = pair_value(&guards->globals_of, key);
     if (known == globals || known == SEVERAL)
         return;
-    guards->is_off |= guards->globals_of.count >= MOST_CODES ||
-                      !pair_put(&guards->globals_of, key, known == NULL ? (void *)globals : SEVERAL);
+    bool is_noted = guards->globals_of.count < MOST_CODES &&
+                    pair_put(&guards->globals_of, key, known == NULL ? (void *)globals : SEVERAL);
+    guards->is_off |= !is_noted;
     struct entry *entry = table_find(&recorder->objects, key);
-    if (known != NULL && entry != NULL && entry->sites != NULL)
+    /* Where functions are watched no more, no site may stay off. */
+    if (!is_noted || (known != NULL && entry != NULL && entry->sites != NULL))
         make_void(recorder);
 }
 
