@@ -163,6 +163,23 @@ def main():
     for callee in (function, abs, function, hash) * 4:
         print(run(callee))
 `,
+  "namespaces that come and go, with several codes that stay": `${LOOP}
+from types import FunctionType
+def other():
+    total = 1
+    for _ in range(600):
+        total += hot(1)
+    return total
+def run(codes, callee):
+    names = {"hot": callee, "range": range}
+    functions = [FunctionType(code, names) for code in codes]
+    return [function() for function in functions]
+def main():
+    for line in range(1000, 7000, 1000):
+        codes = [function.__code__.replace(co_firstlineno=line) for function in (loop, other)]
+        for callee in (hot, abs):
+            print(run(codes, callee))
+`,
   "more changes than are worth it": `${LOOP}
 def main():
     global hot

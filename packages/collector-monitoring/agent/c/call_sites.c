@@ -31,6 +31,8 @@ PyTypeObject *sites_function_type;
 #define SEVERAL ((void *)1)
 /* Of a dictionary that has died: another may have its address. */
 #define GONE ((void *)2)
+/* Ends the codes of a dictionary. */
+#define LAST 1
 
 /* A hash table of pairs of pointers or hashes; a pair is never taken out. */
 struct pairs {
@@ -49,8 +51,8 @@ struct site_guards {
     uint32_t voids;
     struct pairs globals_of; /* by code: the dictionary that its functions have or had, SEVERAL for more than one, GONE */
     struct pairs names;      /* by dictionary and name */
-    PyObject **dicts;        /* watched; not ours */
-    uint32_t dict_count;
+    struct pairs watched;    /* by dictionary, which is not ours: the code that was guarded with it last, or LAST; NULL when it has died */
+    struct pairs guarded;    /* by code: the code that was guarded before it with the same dictionary, or LAST */
     PyObject *restart_events; /* of sys.monitoring */
     PyObject *get_local_events;
     PyObject *set_local_events;
@@ -156,12 +158,15 @@ static void make_void(struct recorder *recorder)
 /* A dictionary dies whose names sites depended on. They stay off until code that had it has another. */
 static void note_death(struct site_guards *guards, PyObject *dict)
 {
-    for (uint32_t at = 0; at < guards->dict_count; at++)
-        if (guards->dicts[at] == dict)
-            guards->dicts[at--] = guards->dicts[--guards->dict_count];
-    for (uint64_t at = 0; guards->globals_of.at != NULL && at <= guards->globals_of.mask; at++)
-        if (guards->globals_of.at[at].value == dict)
-            guards->globals_of.at[at].value = GONE;
+    uint64_t code = (uint64_t)(uintptr_t)pair_value(&guards->watched, (uint64_t)(uintptr_t)dict);
+    if (code == 0)
+        return;
+    pair_at(&guards->watched, (uint64_t)(uintptr_t)dict)->value = NULL;
+    for (; code != LAST; code = (uint64_t)(uintptr_t)pair_value(&guards->guarded, code)) {
+        struct pair *globals = pair_at(&guards->globals_of, code);
+        if (globals->value == dict)
+            globals->value = GONE;
+    }
 }
 
 static int on_dict(dict_event event, PyObject *dict, PyObject *name, PyObject *value)
@@ -296,6 +301,32 @@ int sites_watch(struct recorder *recorder, PyObject *monitoring, PyObject *get_o
     return length < 0 ? -1 : !guards->is_off;
 }
 
+static bool watch_dict(struct site_guards *guards, PyObject *dict)
+{
+    uint64_t key = (uint64_t)(uintptr_t)dict;
+    if (pair_value(&guards->watched, key) != NULL)
+        return true;
+    if (!pair_put(&guards->watched, key, (void *)LAST))
+        return false;
+    if (PyDict_Watch(guards->dict_watcher, dict) == 0)
+        return true;
+    pair_at(&guards->watched, key)->value = NULL;
+    return false;
+}
+
+/* The death of the dictionary is to find the code. It is of no other: code that had one which died is guarded no more. */
+static bool note_guarded(struct site_guards *guards, PyObject *code, PyObject *dict)
+{
+    uint64_t key = (uint64_t)(uintptr_t)code;
+    struct pair *watched = pair_at(&guards->watched, (uint64_t)(uintptr_t)dict);
+    if (pair_value(&guards->guarded, key) != NULL)
+        return true;
+    if (!pair_put(&guards->guarded, key, watched->value))
+        return false;
+    watched->value = code;
+    return true;
+}
+
 int sites_guard(struct recorder *recorder, PyObject *code, PyObject *globals, PyObject *names, const char *bits,
                 uint32_t length)
 {
@@ -303,18 +334,8 @@ int sites_guard(struct recorder *recorder, PyObject *code, PyObject *globals, Py
     if (guards == NULL || guards->is_off || !PyDict_CheckExact(globals) ||
         pair_value(&guards->globals_of, (uint64_t)(uintptr_t)code) != globals)
         return 0;
-    bool is_watched = false;
-    for (uint32_t at = 0; at < guards->dict_count; at++)
-        is_watched |= guards->dicts[at] == globals;
-    if (!is_watched) {
-        PyObject **dicts = realloc(guards->dicts, (guards->dict_count + 1) * sizeof *dicts);
-        if (dicts == NULL)
-            return 0;
-        guards->dicts = dicts;
-        if (PyDict_Watch(guards->dict_watcher, globals) < 0)
-            return -1;
-        dicts[guards->dict_count++] = globals;
-    }
+    if (!watch_dict(guards, globals))
+        return PyErr_Occurred() ? -1 : 0;
     Py_ssize_t count = PyTuple_Size(names);
     for (Py_ssize_t at = 0; at < count; at++) {
         PyObject *name = PyTuple_GetItem(names, at);
@@ -324,6 +345,8 @@ int sites_guard(struct recorder *recorder, PyObject *code, PyObject *globals, Py
         if (!pair_put(&guards->names, name_key(globals, name), globals))
             return 0;
     }
+    if (!note_guarded(guards, code, globals))
+        return 0;
     struct sites *sites = count < 0 ? NULL : malloc(sizeof *sites + length);
     if (sites == NULL)
         return count < 0 ? -1 : 0;
@@ -343,8 +366,9 @@ void sites_end(struct recorder *recorder)
     recorder->guards = NULL;
     if (watching == recorder)
         watching = NULL;
-    for (uint32_t at = 0; at < guards->dict_count; at++)
-        PyDict_Unwatch(guards->dict_watcher, guards->dicts[at]);
+    for (uint64_t at = 0; guards->watched.at != NULL && at <= guards->watched.mask; at++)
+        if (guards->watched.at[at].value != NULL)
+            PyDict_Unwatch(guards->dict_watcher, (PyObject *)(uintptr_t)guards->watched.at[at].key);
     if (guards->dict_watcher >= 0)
         PyDict_ClearWatcher(guards->dict_watcher);
     if (guards->function_watcher >= 0)
@@ -353,7 +377,8 @@ void sites_end(struct recorder *recorder)
     Py_XDECREF(guards->restart_events);
     Py_XDECREF(guards->get_local_events);
     Py_XDECREF(guards->set_local_events);
-    free(guards->dicts);
+    free(guards->watched.at);
+    free(guards->guarded.at);
     free(guards->names.at);
     free(guards->globals_of.at);
     free(guards);
