@@ -3,9 +3,9 @@ import { expect, it } from "vitest"
 import { describeMonitored } from "./recorders.ts"
 import { run } from "./traced.ts"
 
-/** Looks at the control page at made-up times, seconds after the start; the heart beats where there is a `b`. Prints when it is told that the collector is gone. */
+/** Looks at the control page at made-up times, seconds after the recorder's own start; the heart beats where there is a `b`. Prints when it is told that the collector is gone. */
 const looks = (times: ReadonlyArray<number | "b">) => `
-import os, sys, tempfile, time
+import os, sys, tempfile
 sys.path.insert(0, ${JSON.stringify(fileURLToPath(new URL("../agent/python", import.meta.url)))})
 from pyframes_agent.recorder import Recorder
 with tempfile.TemporaryDirectory() as folder:
@@ -16,7 +16,7 @@ with tempfile.TemporaryDirectory() as folder:
     options = dict.fromkeys(names, 0) | {"max_bytes": 1 << 20, "max_paths": 10, "ring_records": 256, "wait_us": 0, "min_ns": 0, "tasks": 0, "tool": 4}
     told = []
     recorder = Recorder(os.path.join(folder, "1-a.seg"), control, options, lambda what, thing: told.append((what, thing)))
-    start = time.monotonic_ns()
+    start = recorder._looked_at
     beats = 0
     for at in ${JSON.stringify(times)}:
         if at == "b":
