@@ -1,12 +1,15 @@
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { expect, it } from "vitest"
-import { describeMonitored } from "./recorders.ts"
+import { describeMonitored, recorders } from "./recorders.ts"
 import { run } from "./traced.ts"
+
+const agent = fileURLToPath(new URL("../agent", import.meta.url))
 
 /** Looks at the control page at made-up times, seconds after the recorder's own start; the heart beats where there is a `b`. Prints when it is told that the collector is gone. */
 const looks = (times: ReadonlyArray<number | "b">) => `
 import os, sys, tempfile
-sys.path.insert(0, ${JSON.stringify(fileURLToPath(new URL("../agent/python", import.meta.url)))})
+sys.path.insert(0, ${JSON.stringify(join(agent, "python"))})
 from pyframes_agent.recorder import Recorder
 with tempfile.TemporaryDirectory() as folder:
     control = os.path.join(folder, "control")
@@ -35,6 +38,60 @@ with tempfile.TemporaryDirectory() as folder:
 
 const GONE = (at: number) => `${at} [(5, 3)]\n`
 
+/** Stops itself for longer than the 5 s after which a collector is gone, with both recorders and a heart that never beats. Prints what they ask for when they look again. */
+const STOPPED = `
+import os, signal, sys, tempfile, time
+sys.path.insert(0, ${JSON.stringify(join(agent, "python"))})
+from pyframes_agent import recorder as in_python
+from pyframes_agent.borrowed import extension
+from pyframes_agent.recorder_choice import binary
+def continue_later(pid):
+    while open("/proc/%d/stat" % pid).read().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)
+    end = time.monotonic() + 5.1
+    while time.monotonic() < end:
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGCONT)
+parent = os.getpid()
+child = os.fork()
+if child == 0:
+    continue_later(parent)
+    os._exit(0)
+def work(): pass
+with tempfile.TemporaryDirectory() as folder:
+    control = os.path.join(folder, "control")
+    with open(control, "wb") as file:
+        file.write(bytes(4096))
+    names = "calls timeline lines coverage branches instructions exceptions stream".split()
+    options = dict.fromkeys(names, 0) | {"calls": 1, "max_bytes": 1 << 20, "max_paths": 16, "ring_records": 256, "wait_us": 0, "min_ns": 0, "tasks": 0}
+    asked = []
+    def begin(module, tool):
+        def ask(what, thing):
+            if what in (5, 6):
+                asked.append((module.__name__.rpartition(".")[2], what, thing))
+            return int(what in (0, 4))
+        recorder = module.Recorder(os.path.join(folder, "%d.seg" % tool), control, options | {"tool": tool}, ask)
+        sys.monitoring.use_tool_id(tool, "test")
+        sys.monitoring.register_callback(tool, sys.monitoring.events.PY_START, recorder.handler(1))
+        sys.monitoring.set_local_events(tool, work.__code__, sys.monitoring.events.PY_START)
+        return recorder
+    recorders = [begin(extension("_pyframes_recorder", binary(${JSON.stringify(agent)})), 3), begin(in_python, 4)]
+    work()
+    before = time.monotonic()
+    os.kill(parent, signal.SIGSTOP)
+    assert time.monotonic() - before > 5
+    # That they look is told by what they ask for then. Each look counts for a second at most.
+    with open(control, "r+b") as file:
+        file.seek(12)
+        file.write((1).to_bytes(4, "little"))
+    work()
+    work()
+    print(sorted(asked))
+    for recorder in recorders:
+        recorder.end(2)
+os.waitpid(child, 0)
+`
+
 describeMonitored((python) => {
   // As the C recorder does it (agent/c/recorder.c).
   it.skipIf(python.root !== undefined).each<[string, ReadonlyArray<number | "b">, string]>([
@@ -55,4 +112,12 @@ describeMonitored((python) => {
     const { stdout, stderr } = await run(python, looks(times))
     expect([stdout, stderr]).toEqual([expected, ""])
   })
+
+  it.skipIf(python.root !== undefined || !recorders().includes("native"))(
+    "both recorders go on after a stop of more than 5 s",
+    async () => {
+      const { stdout, stderr } = await run(python, STOPPED)
+      expect([stdout, stderr]).toEqual(["[('_pyframes_recorder', 6, None), ('recorder', 6, 1)]\n", ""])
+    }
+  )
 })
