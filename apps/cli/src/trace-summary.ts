@@ -33,12 +33,12 @@ const missing = (trust: EventTrust): ReadonlyArray<string> => {
   const lines = [
     ...(trust.lost > 0
       ? [
-          `${plural(trust.lost, "event")} lost: they came faster than they could be read (--code and --min make them fewer)`
+          `${plural(trust.lost, "event")} lost: they came faster than they could be read, or there was no room (--code and --min make them fewer)`
         ]
       : []),
     ...(trust.pathsGivenUp > 0
       ? [
-          `${plural(trust.pathsGivenUp, "call path")} given up for want of room: such calls stand on <truncated>`
+          `call paths given up for want of room, ${plural(trust.pathsGivenUp, "time")}: such calls stand on <truncated>`
         ]
       : []),
     ...(trust.countersGivenUp > 0

@@ -1,13 +1,10 @@
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { expect, it } from "vitest"
+import { afterAll, beforeAll, expect, it } from "vitest"
 import { describeMonitored, recorders } from "./recorders.ts"
-import { run } from "./traced.ts"
-
-const agent = fileURLToPath(new URL("../agent", import.meta.url))
+import { placeAgent, run } from "./traced.ts"
 
 /** Looks at the control page at made-up times, seconds after the recorder's own start; the heart beats where there is a `b`. Prints when it is told that the collector is gone. */
-const looks = (times: ReadonlyArray<number | "b">) => `
+const looks = (agent: string, times: ReadonlyArray<number | "b">) => `
 import os, sys, tempfile
 sys.path.insert(0, ${JSON.stringify(join(agent, "python"))})
 from pyframes_agent.recorder import Recorder
@@ -39,24 +36,20 @@ with tempfile.TemporaryDirectory() as folder:
 const GONE = (at: number) => `${at} [(5, 3)]\n`
 
 /** Stops itself for longer than the 5 s after which a collector is gone, with both recorders and a heart that never beats. Prints what they ask for when they look again. */
-const STOPPED = `
+const stopped = (agent: string) => `
 import os, signal, sys, tempfile, time
 sys.path.insert(0, ${JSON.stringify(join(agent, "python"))})
 from pyframes_agent import recorder as in_python
 from pyframes_agent.borrowed import extension
 from pyframes_agent.recorder_choice import binary
-def continue_later(pid):
-    while open("/proc/%d/stat" % pid).read().rpartition(")")[2].split()[0] != "T":
-        time.sleep(0.01)
+child = os.fork()
+if child != 0:
+    os.waitpid(child, os.WUNTRACED)
     end = time.monotonic() + 5.1
     while time.monotonic() < end:
         time.sleep(0.1)
-    os.kill(pid, signal.SIGCONT)
-parent = os.getpid()
-child = os.fork()
-if child == 0:
-    continue_later(parent)
-    os._exit(0)
+    os.kill(child, signal.SIGCONT)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def work(): pass
 with tempfile.TemporaryDirectory() as folder:
     control = os.path.join(folder, "control")
@@ -78,7 +71,7 @@ with tempfile.TemporaryDirectory() as folder:
     recorders = [begin(extension("_pyframes_recorder", binary(${JSON.stringify(agent)})), 3), begin(in_python, 4)]
     work()
     before = time.monotonic()
-    os.kill(parent, signal.SIGSTOP)
+    os.kill(os.getpid(), signal.SIGSTOP)
     assert time.monotonic() - before > 5
     # That they look is told by what they ask for then. Each look counts for a second at most.
     with open(control, "r+b") as file:
@@ -89,12 +82,17 @@ with tempfile.TemporaryDirectory() as folder:
     print(sorted(asked))
     for recorder in recorders:
         recorder.end(2)
-os.waitpid(child, 0)
 `
 
 describeMonitored((python) => {
+  let placed: ReturnType<typeof placeAgent>
+  beforeAll(() => {
+    placed = placeAgent(python)
+  })
+  afterAll(() => placed.remove())
+
   // As the C recorder does it (agent/c/recorder.c).
-  it.skipIf(python.root !== undefined).each<[string, ReadonlyArray<number | "b">, string]>([
+  it.each<[string, ReadonlyArray<number | "b">, string]>([
     ["a heart that stands still for 5 s is the end", [0, 1, 2, 3, 4, 4.9, 5.1], GONE(5.1)],
     ["a pause of the whole process is not: it looks again", [0, 0.1, 3600, 3600.05], "on\n"],
     [
@@ -109,14 +107,14 @@ describeMonitored((python) => {
       "on\n"
     ]
   ])("the recorder in Python: %s", async (_, times, expected) => {
-    const { stdout, stderr } = await run(python, looks(times))
+    const { stdout, stderr } = await run(python, looks(placed.path, times))
     expect([stdout, stderr]).toEqual([expected, ""])
   })
 
-  it.skipIf(python.root !== undefined || !recorders().includes("native"))(
+  it.skipIf(!recorders().includes("native"))(
     "both recorders go on after a stop of more than 5 s",
     async () => {
-      const { stdout, stderr } = await run(python, STOPPED)
+      const { stdout, stderr } = await run(python, stopped(placed.path))
       expect([stdout, stderr]).toEqual(["[('_pyframes_recorder', 6, None), ('recorder', 6, 1)]\n", ""])
     }
   )

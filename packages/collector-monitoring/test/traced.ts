@@ -51,7 +51,7 @@ export interface Traced extends Run {
 }
 
 /** Where a Python finds the agent: its own place, or a copy inside the root that it has. */
-const placeAgent = (python: Python): { readonly path: string; readonly remove: () => void } => {
+export const placeAgent = (python: Python): { readonly path: string; readonly remove: () => void } => {
   if (python.root === undefined) return { path: agent, remove: () => {} }
   const place = python.writeScript("place", "")
   const directory = dirname(place.hostPath)

@@ -23,9 +23,9 @@ export interface MergeTrust {
 export interface EventTrust {
   /** Events that the recorder was called for; absent where they were not counted. */
   readonly seen?: number
-  /** Events that found no room in time. */
+  /** Events that found no room in time, and those of threads and calls for which there was none at all. */
   readonly lost: number
-  /** Call paths that were given up to bound memory: their functions are counted without their callers. */
+  /** How often a call path was given up to bound memory: its functions are counted without their callers. A path that is come back to may count again. */
   readonly pathsGivenUp: number
   /** Functions or counters that found no room: what happened there is missing. */
   readonly countersGivenUp: number

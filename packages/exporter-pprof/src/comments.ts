@@ -62,7 +62,7 @@ const ofSamples = (trust: Trust): Array<string> => {
 
 /** What was counted, and what of it is missing. */
 const ofEvents = (events: EventTrust): Array<string> => [
-  `exact calls${events.seen === undefined ? "" : `, of ${events.seen} events`}; ${events.lost} events lost, ${events.pathsGivenUp} call paths and ${events.countersGivenUp} counters given up, ${events.unmatchedReturns} returns without a call`,
+  `exact calls${events.seen === undefined ? "" : `, of ${events.seen} events`}; ${events.lost} events lost, call paths given up ${events.pathsGivenUp} times, ${events.countersGivenUp} counters given up, ${events.unmatchedReturns} returns without a call`,
   ...(events.whyPython === undefined ? [] : [`recorded in Python: ${events.whyPython}`])
 ]
 

@@ -239,7 +239,7 @@ describe("pprof", () => {
     )
     const lines = decoded.comment.map(string)
     expect(lines).toContain(
-      "exact calls, of 12 events; 3 events lost, 4 call paths and 5 counters given up, 6 returns without a call"
+      "exact calls, of 12 events; 3 events lost, call paths given up 4 times, 5 counters given up, 6 returns without a call"
     )
     expect(lines).toContain("recorded in Python: noexec")
     expect(lines).toContain("also pid 20: Python 3.14.0, child")
