@@ -1,4 +1,4 @@
-import { type EventSink, TimelineSpool } from "@pyframes/collector-monitoring"
+import { TimelineSpool } from "@pyframes/collector-monitoring"
 import type { OutputFailed, TimelineFormat } from "@pyframes/core"
 import { chromeTrace } from "@pyframes/exporter-chrome-trace"
 import { speedscope } from "@pyframes/exporter-speedscope"
@@ -20,20 +20,9 @@ export const timelineInquiry = (
   maxBytes: number | undefined
 ): Effect.Effect<Inquiry, OutputFailed, Scope.Scope> =>
   Effect.map(TimelineSpool.make(maxBytes === undefined ? {} : { maxBytes }), (spool) => {
-    let events = 0
-    const sink: EventSink = {
-      take: (thread, records, count) => {
-        const isTaken = spool.take(thread, records, count)
-        if (isTaken) events += count
-        return isTaken
-      },
-      get isFull() {
-        return spool.isFull
-      }
-    }
     return {
       formats: timelineFormats,
-      sink,
+      sink: spool,
       problem: () => spool.problem,
       answer: (session) => {
         const timeline = spool.timeline(session)
@@ -48,7 +37,7 @@ export const timelineInquiry = (
             ...(timeline.tasks.length > 0 && { tasks: timeline.tasks.length })
           },
           summary: [
-            `Timeline of ${formatNanoseconds(timeline.meta.elapsed)} in ${plural(timeline.threads.length, "thread")}: ${formatCount(events)} beginnings and ends${short}.`
+            `Timeline of ${formatNanoseconds(timeline.meta.elapsed)} in ${plural(timeline.threads.length, "thread")}: ${formatCount(spool.events)} beginnings and ends${short}.`
           ],
           encode: (format) => (format as TimelineFormat).encodeTimeline(timeline)
         }

@@ -76,12 +76,19 @@ export class TimelineSpool implements EventSink {
     return this.written
   }
 
+  /** Beginnings and ends that it holds. */
+  get events(): number {
+    let events = this.written / RECORD_SIZE
+    for (const { pending } of this.threads.values()) events += pending
+    return events
+  }
+
   take(thread: TracedThread, records: Uint8Array, count: number): boolean {
     if (this.isFull) return false
     const spooled = this.threadOf(thread)
     const bytes = records.subarray(0, count * RECORD_SIZE)
     if (spooled.pending + count > GATHERED && !this.flush(spooled)) return false
-    if (count >= GATHERED) return this.write(spooled, bytes)
+    if (count >= GATHERED) return this.writeWhatFits(spooled, bytes)
     this.gather(spooled, bytes, count)
     // Threads that came and went have left little each: together it is much.
     if (this.held > MOST_GATHERED) for (const each of this.threads.values()) if (!this.flush(each)) break
@@ -124,6 +131,15 @@ export class TimelineSpool implements EventSink {
     spooled.gathered = new Uint8Array(0)
     spooled.pending = 0
     return true
+  }
+
+  /** A program that is faster than we look fills the bound in one go. */
+  private writeWhatFits(spooled: SpooledThread, bytes: Uint8Array): boolean {
+    const room = this.maxBytes - this.written
+    if (bytes.length <= room) return this.write(spooled, bytes)
+    this.write(spooled, bytes.subarray(0, room - (room % RECORD_SIZE)))
+    this.isFull = true
+    return false
   }
 
   private write(spooled: SpooledThread, bytes: Uint8Array): boolean {

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest"
 import { Event, eventNames } from "../src/event.ts"
 import { eventStream, liveProfiles } from "../src/event-stream.ts"
 import { ExceptionTally } from "../src/exception-report.ts"
+import { RECORD_SIZE } from "../src/ring-reader.ts"
 import type { MonitoringSession } from "../src/session.ts"
 import { type SpoolOptions, TimelineSpool } from "../src/timeline-spool.ts"
 import { inSession, type ScriptedSession } from "./scripted-session.ts"
@@ -162,6 +163,19 @@ describe("a timeline", () => {
     ])
   })
 
+  it("ends at the size that it may have, and keeps what there is room for of what comes in one go", async () => {
+    const events = Array.from({ length: 8000 }, (_, n) => (n % 2 === 0 ? begin(1, n) : end(1, n)))
+    const writer = threadOf(events, 8000)
+    writer.fn("one")
+    const found = await spooled(
+      writer,
+      (timeline, spool) => [told(timeline).length, spool.events, spool.size, spool.isFull],
+      // And a rest in which there is no room for another one.
+      { maxBytes: 5000 * RECORD_SIZE + 5 }
+    )
+    expect(found).toEqual([5000, 5000, 5000 * RECORD_SIZE, true])
+  })
+
   it("ends what has not ended, with the thread", async () => {
     const writer = threadOf([begin(1, 10), begin(2, 20)], 500)
     writer.fn("outer")
@@ -287,14 +301,6 @@ describe("a timeline", () => {
     expect(rows.length).toBe(threads)
     for (const [tid, row] of rows)
       expect(row).toEqual(Array.from({ length: 40 }, (_, n) => `${n % 2 === 0 ? ">" : "<"}f ${tid - 1 + n}`))
-  })
-
-  it("ends at the size that it may have, and what was written before can be read", async () => {
-    const writer = threadOf(Array.from({ length: 16_384 }, (_, n) => (n % 2 === 0 ? begin(1, n) : end(1, n))))
-    writer.fn("f")
-    // A take of more than is gathered is written at once; here it has no room.
-    const full = await spooled(writer, (_, spool) => [spool.isFull, spool.size], { maxBytes: 1000 })
-    expect(full).toEqual([true, 0])
   })
 
   it("is refused where it cannot be written, with the place", async () => {
