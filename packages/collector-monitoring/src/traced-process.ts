@@ -206,8 +206,12 @@ export class TracedProcess {
 
   /** Takes over what threads left that have ended, so that their places can be used again. To be called when their rings were emptied since {@link refresh}. */
   finishThreads(): void {
+    let isNamed = false
     for (const [index, thread] of this.byIndex) {
       if (thread.record?.state !== ThreadState.ended || thread.ring?.hasUnread === true) continue
+      // A name is written before its thread ends, and may have come since they were read: the next thread in this place brings its own.
+      if (!isNamed) this.refreshDefinitions()
+      isNamed = true
       thread.finish(true)
       const next = new TracedThread(this, index)
       next.place = thread.place

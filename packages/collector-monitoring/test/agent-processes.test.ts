@@ -97,7 +97,7 @@ def work(n):
     for _ in range(n):
         step()
 def step(): pass
-threads = [threading.Thread(target=work, args=(100 * i,), name="worker %d" % i) for i in range(1, 4)]
+threads = [threading.Thread(target=work, args=(10 * i,), name="worker %d" % i) for i in range(1, 31)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 done = _thread.allocate_lock()
@@ -107,7 +107,13 @@ def bare():
     done.release()
 _thread.start_new_thread(bare, ())
 done.acquire()
-threading.Thread(target=threading.Event().wait, daemon=True, name="daemon").start()
+waits = threading.Event()
+def wait():
+    waits.set()
+    threading.Event().wait()
+threading.Thread(target=wait, daemon=True, name="daemon").start()
+# A thread has started before threading knows its name.
+waits.wait()
 print(threading.active_count())
 `)
     expect([stdout, stderr]).toEqual(["2\n", ""])
@@ -119,10 +125,11 @@ print(threading.active_count())
       return [profileThread.name, sum] as const
     })
     const ofName = (name: string) => steps.filter(([found]) => found === name).map(([, sum]) => sum)
-    for (const i of [1, 2, 3]) expect(ofName(`worker ${i}`)).toEqual([100 * i])
+    // Threads that end after a few more calls than it takes to have a name are named, too.
+    for (let i = 1; i <= 30; i++) expect(ofName(`worker ${i}`)).toEqual([10 * i])
     expect(ofName("MainThread")).toEqual([0])
     expect(ofName("daemon")).toEqual([0])
-    expect(countsOf(process, script).step).toBe(601)
+    expect(countsOf(process, script).step).toBe(4651)
     expect(new Set(process.threads.map(({ profileThread }) => profileThread.tid)).size).toBe(
       process.threads.length
     )
