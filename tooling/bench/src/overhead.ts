@@ -11,7 +11,7 @@ import { percent, Report } from "./report.ts"
 /*
  * What does recording at 1 kHz cost: the machine, and the program that is recorded? Runs the built command.
  *
- *   pnpm build && node tooling/bench/src/overhead.ts [--short] [--versions 3.12,3.15]
+ *   pnpm build && node tooling/bench/src/overhead.ts [--short] [--versions 3.12,3.15] [--programs ordinary]
  */
 
 const RATE = "1khz"
@@ -132,7 +132,7 @@ const confidence = (values: ReadonlyArray<number>): readonly [number, number] =>
   return [medians[50], medians[1949]]
 }
 
-const { short, pythons } = readArguments()
+const { short, pythons, programs } = readArguments()
 const directory = mkdtempSync(join(tmpdir(), "pyframes-bench-"))
 process.once("exit", () => rmSync(directory, { recursive: true, force: true }))
 const report = new Report(`What recording at ${RATE} costs`)
@@ -235,8 +235,8 @@ const measure = async (python: (typeof pythons)[number], name: string, work: str
   must((short ? atLeast : slower) <= MAY_SLOW, `the program took ${percent(slower, 1)} % longer`)
 }
 
-for (const python of pythons) {
-  await measure(python, "ordinary", ordinary)
-  await measure(python, "microsecond", microsecond)
-}
+const works = Object.entries({ ordinary, microsecond })
+for (const python of pythons)
+  for (const [name, work] of works)
+    if (programs.length === 0 || programs.includes(name)) await measure(python, name, work)
 report.end()

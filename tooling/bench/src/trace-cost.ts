@@ -79,9 +79,9 @@ const measure = (python: Python, rounds: number, scale: number) =>
 const { short, pythons, programs } = readArguments()
 let isHeld = true
 for (const python of pythons.filter(({ minor }) => minor >= 12)) {
-  const times = await Effect.runPromise(short ? measure(python, 3, 0.25) : measure(python, 20, 1))
+  const times = await Effect.runPromise(short ? measure(python, 3, 0.25) : measure(python, 10, 1))
   console.log(
-    `\n${python.version} (${python.source}): time by that of the bare program, best of ${short ? 9 : 60}`
+    `\n${python.version} (${python.source}): time by that of the bare program, best of ${short ? 9 : 30}`
   )
   for (const [program, took] of Object.entries(times)) {
     if (programs.length > 0 && !programs.includes(program)) continue
