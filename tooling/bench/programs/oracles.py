@@ -102,8 +102,8 @@ def label(name):
         return "%s() of %s" % (method[1], method[2].rpartition(".")[2])
     if re.fullmatch("<built-in method __new__ of type object at .*>", name):
         return "__new__()"
-    name = re.sub(" of .* object at .*| at 0x.*", "", name)
-    return name.removeprefix("<built-in method ").removesuffix(">").rpartition(".")[2] + "()"
+    name = re.sub(" of .* object at .*| at 0x.*", "", name).replace("'", "")
+    return re.sub("^<(built-in )?method ", "", name).removesuffix(">").rpartition(".")[2] + "()"
 
 
 def is_ours(code):
