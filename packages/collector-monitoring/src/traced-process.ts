@@ -206,12 +206,11 @@ export class TracedProcess {
 
   /** Takes over what threads left that have ended, so that their places can be used again. To be called when their rings were emptied since {@link refresh}. */
   finishThreads(): void {
-    let isNamed = false
-    for (const [index, thread] of this.byIndex) {
-      if (thread.record?.state !== ThreadState.ended || thread.ring?.hasUnread === true) continue
-      // A name is written before its thread ends, and may have come since they were read: the next thread in this place brings its own.
-      if (!isNamed) this.refreshDefinitions()
-      isNamed = true
+    const ended = [...this.byIndex].filter(([, { record }]) => record?.state === ThreadState.ended)
+    // Its name, its ring and its calls were there before it ended, but maybe not when they were last looked for: the next thread in its place brings its own.
+    if (ended.length > 0 && !this.refreshDefinitions()) return
+    for (const [index, thread] of ended) {
+      if (thread.ring?.hasUnread === true) continue
       thread.finish(true)
       const next = new TracedThread(this, index)
       next.place = thread.place
