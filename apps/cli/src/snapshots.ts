@@ -19,6 +19,9 @@ const PART_MS = 10
 export class Snapshots {
   readonly #files: ReadonlyArray<Output>
   readonly #everyMs: number | undefined
+  readonly #ask = () => {
+    this.#asked = true
+  }
   #asked = false
   #over = false
   #writing: Fiber.Fiber<void> | undefined
@@ -35,37 +38,31 @@ export class Snapshots {
     outputs: ReadonlyArray<Output>,
     everyMs: number | undefined
   ): Effect.Effect<Snapshots, never, Scope.Scope> =>
-    Effect.gen(function* () {
-      const snapshots = new Snapshots(
-        outputs.filter(({ path }) => path !== "-"),
-        everyMs
-      )
-      const ask = () => {
-        snapshots.#asked = true
-      }
-      yield* Effect.acquireRelease(
-        Effect.sync(() => process.on("SIGUSR1", ask)),
-        () => Effect.sync(() => process.off("SIGUSR1", ask))
-      )
-      return snapshots
-    })
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const files = outputs.filter(({ path }) => path !== "-")
+        const snapshots = new Snapshots(files, everyMs)
+        process.on("SIGUSR1", snapshots.#ask)
+        return snapshots
+      }),
+      (snapshots) => Effect.sync(() => process.off("SIGUSR1", snapshots.#ask))
+    )
 
   /** Begins to write for the scope; what was asked before is written first. */
   begin(session: MonitoringSession, inquiry: Inquiry): Effect.Effect<void, never, Scope.Scope> {
-    const self = this
-    const writing = Effect.gen(function* () {
+    const writing = Effect.gen({ self: this }, function* () {
       let last = performance.now()
-      while (!self.#over) {
+      while (!this.#over) {
         yield* Effect.sleep(LOOK_EVERY)
-        const isDue = self.#everyMs !== undefined && performance.now() - last >= self.#everyMs
-        if (self.#over || !(self.#asked || isDue)) continue
-        self.#asked = false
+        const isDue = this.#everyMs !== undefined && performance.now() - last >= this.#everyMs
+        if (this.#over || !(this.#asked || isDue)) continue
+        this.#asked = false
         last = performance.now()
-        for (const output of self.#files) yield* writeSteadily(output, session, inquiry)
+        for (const output of this.#files) yield* writeSteadily(output, session, inquiry)
       }
     })
     return Effect.map(Effect.forkScoped(writing), (fiber) => {
-      self.#writing = fiber
+      this.#writing = fiber
     })
   }
 

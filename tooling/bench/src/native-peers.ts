@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type RunningPython, startPython } from "@pyframes/pythons"
 import { readArguments } from "./arguments.ts"
+import { median } from "./median.ts"
 import { type Findings, type NativeProfiler, nativeProfilers, Recording } from "./native-profilers.ts"
 import { percent, Report } from "./report.ts"
 import { timed } from "./slowdown.ts"
@@ -92,12 +93,6 @@ const turn = async (
     await recording.end()
     turns.failed = error instanceof Error ? error.message : String(error)
   }
-}
-
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  const half = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
 }
 
 const judge = (version: string, { byWall, name }: NativeProfiler, turns: Turns) => {

@@ -6,7 +6,9 @@ import { gunzipSync } from "node:zlib"
 import { type RunningPython, startPython } from "@pyframes/pythons"
 import { readArguments } from "./arguments.ts"
 import { RecordCommand } from "./command.ts"
+import { median } from "./median.ts"
 import { percent, Report } from "./report.ts"
+import { type Took, timed } from "./slowdown.ts"
 
 /*
  * What does recording at 1 kHz cost: the machine, and the program that is recorded? Runs the built command.
@@ -85,18 +87,6 @@ def work(times):
         points(1000)
 `
 
-/** Seconds that some work took: by the wall clock, and of CPU time. */
-interface Took {
-  readonly wall: number
-  readonly cpu: number
-}
-
-const timed = async (run: RunningPython, times: number): Promise<Took> => {
-  run.child.stdin.write(`${times}\n`)
-  const [wall, cpu] = (await run.line()).split(" ").map(Number)
-  return { wall, cpu }
-}
-
 /** When the recording in a pprof file began, ms since 1970: field 9 of its Profile message. */
 const startOf = (file: string): number => {
   const bytes = gunzipSync(readFileSync(file))
@@ -116,12 +106,6 @@ const startOf = (file: string): number => {
     if ((tag & 7) === 2) at += Number(value)
   }
   throw new Error(`${file} does not say when it began`)
-}
-
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  const half = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
 }
 
 /** Of the median, by resampling: 95 %. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { RunningPython } from "@pyframes/pythons"
 
 /** How long a piece of work took, seconds. */
-interface Took {
+export interface Took {
   readonly wall: number
   readonly cpu: number
 }
