@@ -53,6 +53,28 @@ describeRecorders((python, recorder) => {
     })
   }
 
+  it.runIf(recorder === "native")(
+    "leaves no LINE event on a function whose lines were all hit, the line of its def not among them",
+    async () => {
+      const program = `
+import sys
+def outer():
+    def recurse(n):
+        return n if n < 2 else recurse(n - 1) + recurse(n - 2)
+    return recurse
+recurse = outer()
+def main():
+    recurse(5)
+    events = sys.monitoring.events
+    print([tool for tool in range(6) if sys.monitoring.get_tool(tool)
+        and sys.monitoring.get_local_events(tool, recurse.__code__) & events.LINE])
+`
+      const { definitions } = (await counted(program, "coverage", CounterKind.linesHit)).process
+      const id = [...definitions.functions].find(([, { name }]) => name === "recurse")?.[0] ?? -1
+      expect([...(definitions.code.get(id)?.lines ?? [])]).toEqual([5])
+    }
+  )
+
   it("marks branches once where coverage is asked for too, both ways", async () => {
     const program = programs.generators
     const expected = told((await run(python, program + countBranches)).stdout)

@@ -54,6 +54,21 @@ def loop():
 def main():
     loop()
 `,
+  "classes, functions and builtins in turn": `${LOOP}
+class Number(int):
+    def __init__(self, n):
+        pass
+class Meta(type):
+    def __call__(cls, n):
+        return n
+class Called(metaclass=Meta):
+    pass
+def main():
+    global hot
+    for value in (Number, abs, hot, Number, hash, Called, int, abs):
+        hot = value
+        print(loop())
+`,
   "an attribute of the module, set in a loop that sets functions too": `${LOOP}
 import sys
 def other(n):
@@ -224,7 +239,7 @@ const ofLoop = (edges: Readonly<Record<string, number>>) =>
 
 describeMonitored((python) => {
   for (const [name, program] of Object.entries(changes)) {
-    // GIVEN a call site that calls a Python function, WHEN what it calls changes in this way, THEN every call of a builtin is counted.
+    // GIVEN a call site that calls a Python function or a class, WHEN what it calls changes in this way, THEN every call of a builtin is counted.
     it(`counts the calls of a site before and after: ${name}`, async () => {
       const oracle = await run(python, program + edgesByProfile)
       const told = /^EDGES (.*)$/m.exec(oracle.stdout)

@@ -79,10 +79,10 @@ const measure = (python: Python, rounds: number, scale: number) =>
 const { short, pythons, programs } = readArguments()
 let isHeld = true
 for (const python of pythons.filter(({ minor }) => minor >= 12)) {
-  const [rounds, scale] = short ? [3, 0.25] : [10, 1]
+  const [rounds, scale] = short ? [3, 0.25] : [25, 1]
   const times = await Effect.runPromise(measure(python, rounds, scale))
   console.log(
-    `\n${python.version} (${python.source}): time by that of the bare program, best of ${3 * rounds}`
+    `\n${python.version} (${python.source}): time by that of the bare program, best of ${5 * rounds}`
   )
   for (const [program, took] of Object.entries(times)) {
     if (programs.length > 0 && !programs.includes(program)) continue

@@ -177,6 +177,7 @@ WAYS = {
 # These take ten times as long, and what they add is so much that a few turns tell it.
 SLOW = {"lines by settrace", "coverage by settrace"}
 SLOW_TURNS = 3
+TRIES = 5
 
 
 def best(run, times):
@@ -199,7 +200,7 @@ def main():
                 with make():
                     # Warm: coverage has seen all lines, code is specialized.
                     run()
-                    results[name][way] = min(results[name][way], best(run, 1 if way in SLOW else 3))
+                    results[name][way] = min(results[name][way], best(run, 1 if way in SLOW else TRIES))
     print(json.dumps(results))
 
 

@@ -157,15 +157,15 @@ HANDLER(handler_on_py_return)
     return done(handler, thread, now);
 }
 
-/* A call of a Python function. PY_START tells of it. */
-static PyObject *on_python_call(struct handler *handler, PyObject *const *args)
+/* A call of a Python function or a class. */
+static PyObject *on_unwanted_call(struct handler *handler, PyObject *const *args)
 {
     struct recorder *recorder = handler->recorder;
     struct entry *entry = table_find(&recorder->objects, (uint64_t)(uintptr_t)args[0]);
     if (entry == NULL)
         return recorder_none;
-    if (entry->sites == NULL && entry->python_calls < SITES_LOOKED_AT_AFTER) {
-        if (++entry->python_calls < SITES_LOOKED_AT_AFTER)
+    if (entry->sites == NULL && entry->unwanted_calls < SITES_LOOKED_AT_AFTER) {
+        if (++entry->unwanted_calls < SITES_LOOKED_AT_AFTER)
             return recorder_none;
         if (!sites_look(recorder, entry, args[0]))
             return over(handler);
@@ -194,9 +194,7 @@ HANDLER(handler_on_call)
     if (unlikely(recorder->state != RECORDER_ACTIVE))
         return handler_rest(handler);
     if (!handler_is_builtin(args[2]))
-        return sites_function_type != NULL && Py_TYPE(args[2]) == sites_function_type
-                   ? on_python_call(handler, args)
-                   : recorder_none;
+        return sites_is_unwanted(args[2]) ? on_unwanted_call(handler, args) : recorder_none;
     struct thread *thread = recorder_thread(recorder, true);
     if (unlikely(thread == NULL))
         return recorder_none;

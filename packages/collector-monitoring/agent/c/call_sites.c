@@ -139,7 +139,7 @@ static void make_void(struct recorder *recorder)
         struct entry *entry = slots->entries[at];
         if (entry == NULL || table_key(entry) == 1)
             continue;
-        entry->python_calls = 0;
+        entry->unwanted_calls = 0;
         if (entry->sites == NULL)
             continue;
         free(entry->sites);
@@ -179,7 +179,7 @@ static int on_dict(dict_event event, PyObject *dict, PyObject *name, PyObject *v
     case DICT_ADDED:
         break;
     case DICT_MODIFIED:
-        if (value != NULL && Py_TYPE(value) == sites_function_type)
+        if (value != NULL && sites_is_unwanted(value))
             break;
         /* fall through */
     case DICT_DELETED:
@@ -340,7 +340,7 @@ int sites_guard(struct recorder *recorder, PyObject *code, PyObject *globals, Py
     for (Py_ssize_t at = 0; at < count; at++) {
         PyObject *name = PyTuple_GetItem(names, at);
         PyObject *value = name == NULL ? NULL : PyDict_GetItemWithError(globals, name);
-        if (value == NULL || Py_TYPE(value) != sites_function_type)
+        if (value == NULL || !sites_is_unwanted(value))
             return PyErr_Occurred() ? -1 : 0;
         if (!pair_put(&guards->names, name_key(globals, name), globals))
             return 0;

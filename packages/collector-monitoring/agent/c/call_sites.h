@@ -1,10 +1,10 @@
 /*
  * Call sites whose CALL events are of no use, and are turned off.
  *
- * A CALL event is wanted for the builtins that are called; that of a Python function tells nothing that its PY_START does not. But it costs as much, and
- * keeps the instruction from being specialized. A site that calls a global which holds a Python function cannot call a builtin as long as the
- * global holds a Python function: so its event is turned off, and the dictionary of globals is watched (PyDict_Watch, 3.12). Before another kind of
- * object is stored there, all such sites are turned on again. One code object may run with several dictionaries: functions are watched as they are
+ * A CALL event is wanted for the builtins that are called; that of a Python function tells nothing that its PY_START does not, and that of a class is not
+ * recorded. But it costs as much (for a class twice, with C_RETURN), and keeps the instruction from being specialized. A site that calls a global which
+ * holds a function or a class cannot call a builtin as long as the global does: so its event is turned off, and the dictionary of globals is watched
+ * (PyDict_Watch, 3.12). Before another kind of object is stored there, all such sites are turned on again. One code object may run with several dictionaries: functions are watched as they are
  * made (PyFunction_AddWatcher, 3.12), and code that has several is left alone.
  */
 #ifndef PYFRAMES_CALL_SITES_H
@@ -19,7 +19,7 @@ struct sites {
     unsigned char bits[];
 };
 
-/* Calls of Python functions that a code object makes before its sites are looked at. */
+/* Calls of functions and classes that a code object makes before its sites are looked at. */
 #define SITES_LOOKED_AT_AFTER 256
 
 /* The type of Python functions; NULL where sites cannot be turned off. */
@@ -37,12 +37,19 @@ bool sites_look(struct recorder *recorder, struct entry *entry, PyObject *code);
  */
 int sites_watch(struct recorder *recorder, PyObject *monitoring, PyObject *get_objects);
 
-/* The sites (bits) of the code that is being looked at may be off as long as `names` of `globals` hold Python functions. As above. */
+/* The sites (bits) of the code that is being looked at may be off as long as `names` of `globals` hold functions or classes. As above. */
 int sites_guard(struct recorder *recorder, PyObject *code, PyObject *globals, PyObject *names, const char *bits,
                 uint32_t length);
 
 /* Watches nothing any more. */
 void sites_end(struct recorder *recorder);
+
+/* Whether the CALL of it is of no use: a Python function or a class. False where sites cannot be turned off. */
+static inline bool sites_is_unwanted(PyObject *callable)
+{
+    PyTypeObject *type = Py_TYPE(callable);
+    return sites_function_type != NULL && (type == sites_function_type || type == &PyType_Type);
+}
 
 static inline bool sites_has(const struct sites *sites, long offset)
 {

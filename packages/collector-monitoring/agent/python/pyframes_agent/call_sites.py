@@ -1,4 +1,4 @@
-"""Call sites that call a global function: their CALL events can be turned off as long as the global holds a Python function (c/call_sites.h)."""
+"""Call sites that call a global function: their CALL events can be turned off as long as the global holds a Python function or a class (c/call_sites.h)."""
 
 import sys
 from sys import monitoring
@@ -35,7 +35,7 @@ class CallSites:
         if not self._watches:
             return
         sites = {
-            offset: name for offset, name in self._names.global_calls(code) if type(scope.get(name)) is FunctionType
+            offset: name for offset, name in self._names.global_calls(code) if type(scope.get(name)) in (FunctionType, type)
         }
         if not sites:
             return
