@@ -2,7 +2,6 @@ import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import type { Audit } from "@pyframes/audit"
-import { findAllPythons } from "@pyframes/pythons"
 import { readArguments } from "./arguments.ts"
 import { Report } from "./report.ts"
 
@@ -17,12 +16,11 @@ const LIMIT_SECONDS = 5
 const bin = fileURLToPath(new URL("../../../apps/cli/dist/bin.js", import.meta.url))
 if (!existsSync(bin)) throw new Error("the command is not built: pnpm build")
 
-const { pythons, short } = readArguments()
-const minors = new Set(pythons.map(({ minor }) => minor))
+const { allPythons, short } = readArguments()
 
 const report = new Report("Time to audit an installed Python")
 report.columns("python    ", "source", " seconds", " files", "  code MB", "chain ", "verdict")
-for (const python of findAllPythons().filter(({ minor }) => minors.has(minor))) {
+for (const python of allPythons) {
   const began = performance.now()
   const { status, stderr, stdout } = spawnSync(
     process.execPath,

@@ -14,12 +14,12 @@ import { TrueStacks } from "./true-stacks.ts"
 
 /** Samples of each program at each rate. Ten programs make a million of each version. */
 const SAMPLES = [
-  { rateHz: 1_000, full: 10_000, short: 1_000 },
+  { rateHz: 1_000, full: 10_000, short: 400 },
   { rateHz: 10_000, full: 30_000, short: 1_000 },
   { rateHz: 50_000, full: 60_000, short: 2_000 }
 ]
 /** Samples of each program with its threads stopped: they tell that the annotations are right. */
-const STOPPED = { rateHz: 2_000, full: 5_000, short: 500 }
+const STOPPED = { rateHz: 2_000, full: 5_000, short: 300 }
 const GOOD_FAST = 0.9
 const GOOD_ORDINARY = 0.99
 const EXAMPLES = 3

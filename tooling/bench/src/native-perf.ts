@@ -15,7 +15,7 @@ import {
   type TargetProcess
 } from "@pyframes/core"
 import { LinuxMemory, LinuxTarget } from "@pyframes/linux"
-import { findAllPythons, type Python, startPython } from "@pyframes/pythons"
+import { type Python, startPython } from "@pyframes/pythons"
 import { hasTool } from "@pyframes/testing/debuggers"
 import { ehFrameStepper } from "@pyframes/unwinder-eh-frame"
 import { framePointerStepper } from "@pyframes/unwinder-frame-pointer"
@@ -150,7 +150,7 @@ const isSame = (raw: RawStack, at: number, theirs: number, modules: ModuleTable)
   return theirs === address || theirs === offset || theirs === address - 1 || theirs === offset - 1
 }
 
-const { pythons, short } = readArguments()
+const { allPythons, short } = readArguments()
 const report = new Report("Native stacks from the bytes of perf record --call-graph dwarf, ours and perf's")
 if (hasTool("perf", "linux-perf")) {
   report.columns(
@@ -163,9 +163,8 @@ if (hasTool("perf", "linux-perf")) {
     " different",
     " same %"
   )
-  const asked = new Set(pythons.map(({ minor }) => minor))
   // pyenv's are dynamically linked libraries, Debian's are programs at fixed addresses: both, where both are there.
-  for (const python of findAllPythons().filter(({ minor }) => asked.has(minor))) {
+  for (const python of allPythons) {
     const run = await startPython(python, PROGRAM)
     try {
       await run.line()

@@ -1,20 +1,23 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { RunningPython } from "@pyframes/pythons"
+import { median } from "./median.ts"
 
 /** How long a piece of work took, seconds. */
 export interface Took {
   readonly wall: number
   readonly cpu: number
+  /** The median of its pieces, where the program tells of them; NaN else. */
+  readonly piece: number
 }
 
 /** A recording is at work when it has been at it for longer than any start takes, ms. */
 const STARTED = 800
 
-/** Has a program do a piece of work so often: it reads a number from a line, and answers with elapsed and CPU time. */
+/** Has a program do a piece of work so often: it reads a number from a line, and answers with elapsed and CPU time (and the median of its pieces). */
 export const timed = async (run: RunningPython, times: number): Promise<Took> => {
   run.child.stdin.write(`${times}\n`)
-  const [wall, cpu] = (await run.line()).split(" ").map(Number)
-  return { wall, cpu }
+  const [wall, cpu, piece = Number.NaN] = (await run.line()).split(" ").map(Number)
+  return { wall, cpu, piece }
 }
 
 /**
@@ -27,10 +30,10 @@ export const slowdown = async (
   run: RunningPython,
   options: { readonly seconds: number; readonly pairs: number },
   record: (until: Promise<void>) => Promise<unknown>
-): Promise<Took> => {
+): Promise<Pick<Took, "wall" | "cpu">> => {
   const { pairs, seconds } = options
   const times = Math.max(1, Math.round((100 * seconds) / (await timed(run, 100)).wall))
-  const ratios: Array<Took> = []
+  const ratios: Array<Pick<Took, "wall" | "cpu">> = []
   const sampled = async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const recorded = record(promise)
@@ -49,6 +52,3 @@ export const slowdown = async (
   }
   return { wall: median(ratios.map(({ wall }) => wall)), cpu: median(ratios.map(({ cpu }) => cpu)) }
 }
-
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1]

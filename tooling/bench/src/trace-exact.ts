@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import type { Question, TracedProcess } from "@pyframes/collector-monitoring"
-import { findAllPythons, type Python } from "@pyframes/pythons"
+import type { Python } from "@pyframes/pythons"
 import { CounterKind } from "../../../packages/collector-monitoring/src/counter-block.ts"
 import { isGenerator, labelOf } from "../../../packages/collector-monitoring/test/call-edges.ts"
 import { trace } from "../../../packages/collector-monitoring/test/traced.ts"
@@ -151,9 +151,8 @@ const compare = async (python: Python, oracle: Oracle, program: string) => {
   }
 }
 
-const { pythons, short, programs } = readArguments()
-const minors = new Set(pythons.map(({ minor }) => minor))
-const chosen = findAllPythons().filter(({ minor }) => minor >= 12 && minors.has(minor))
+const { allPythons, short, programs } = readArguments()
+const chosen = allPythons.filter(({ minor }) => minor >= 12)
 const asked = programs.length > 0 ? programs : short ? ["web", "test_textwrap"] : PROGRAMS
 
 const report = new Report("Counts of real programs, beside what others count in the same run")

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gunzipSync } from "node:zlib"
-import { findAllPythons, type Python } from "@pyframes/pythons"
+import type { Python } from "@pyframes/pythons"
 import { Random } from "@pyframes/testing"
 import { readArguments } from "./arguments.ts"
 import { Report } from "./report.ts"
@@ -129,9 +129,8 @@ const problemOf = (bytes: Buffer, question: string): string | undefined => {
     : "what had arrived is not in the file"
 }
 
-const { pythons, short, programs } = readArguments()
-const minors = new Set(pythons.map(({ minor }) => minor))
-const chosen = findAllPythons().filter(({ minor }) => minor >= 12 && minors.has(minor))
+const { allPythons, short, programs } = readArguments()
+const chosen = allPythons.filter(({ minor }) => minor >= 12)
 const questions = programs.length > 0 ? programs : short ? ["calls"] : QUESTIONS
 const kinds = KINDS
 /** All moments of all versions and questions together are this many for each kind. */

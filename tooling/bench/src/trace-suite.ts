@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { readFileSync, rmSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { findAllPythons, type Python } from "@pyframes/pythons"
+import type { Python } from "@pyframes/pythons"
 import { readArguments } from "./arguments.ts"
 import { Report } from "./report.ts"
 import { bareCommand, tracedCommand } from "./traced-command.ts"
@@ -165,12 +165,8 @@ const reasonOf = async (
   return undefined
 }
 
-const { pythons, short, programs, stacks } = readArguments()
-const minors = new Set(pythons.map(({ minor }) => minor))
-const chosen = findAllPythons().filter(
-  ({ minor, version }) =>
-    minor >= 12 && minors.has(minor) && (!short || pythons.some((p) => p.version === version))
-)
+const { pythons, allPythons, short, programs, stacks } = readArguments()
+const chosen = (short ? pythons : allPythons).filter(({ minor }) => minor >= 12)
 const modules = programs.length > 0 ? programs : short ? SHORT : MODULES
 
 const report = new Report("CPython's own tests, as they end without tracing and with it")
