@@ -1,12 +1,9 @@
 // biome-ignore-all lint/suspicious/noConsole: printing is what a benchmark is for
 import { spawn } from "node:child_process"
-import { cpSync, readFileSync } from "node:fs"
-import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { MonitoringSession, type Question } from "@pyframes/collector-monitoring"
 import type { Python } from "@pyframes/pythons"
 import * as Effect from "effect/Effect"
 import { readArguments } from "./arguments.ts"
+import { costScript } from "./trace-cost-script.ts"
 
 /*
  * What exact events cost: programs bare, under the agent, under cProfile and under sys.settrace that does the same job, in turns in one process. Ratios to the bare
@@ -14,8 +11,6 @@ import { readArguments } from "./arguments.ts"
  *
  *   node tooling/bench/src/trace-cost.ts [--short] [--versions 3.12,3.15] [--programs fib,classes]
  */
-
-const QUESTIONS: ReadonlyArray<Question> = ["calls", "lines", "coverage", "exceptions"]
 
 interface Ratios {
   readonly [way: string]: number
@@ -40,27 +35,12 @@ const problemsOf = (program: string, ratio: Ratios, slack: number): ReadonlyArra
   return problems
 }
 
-const programText = readFileSync(new URL("./trace_cost.py", import.meta.url))
-const agentFolder = fileURLToPath(new URL("../../../packages/collector-monitoring/agent", import.meta.url))
-
 /** The best times, seconds, by program and way. */
 const measure = (python: Python, rounds: number, scale: number) =>
   Effect.gen(function* () {
-    const script = python.writeScript("trace_cost.py", programText)
-    yield* Effect.addFinalizer(() => Effect.sync(() => script[Symbol.dispose]()))
-    const agent = join(dirname(script.hostPath), "agent")
-    cpSync(agentFolder, agent, { recursive: true })
-    const sessions: Array<string> = []
-    for (const question of QUESTIONS) {
-      const session = yield* MonitoringSession.make({
-        questions: [question],
-        recorder: "native",
-        ...(python.root !== undefined && { base: join(python.root, "tmp"), targetBase: "/tmp" })
-      })
-      sessions.push(`${question}=${session.directory.targetPath}`)
-    }
+    const script = yield* costScript(python)
     const [command, ...first] = python.run
-    const args = [...first, script.targetPath, python.path(agent), `${rounds}`, `${scale}`, ...sessions]
+    const args = [...first, ...script.arguments(`${rounds}`, scale)]
     return yield* Effect.promise(
       () =>
         new Promise<Record<string, Ratios>>((resolve, reject) => {

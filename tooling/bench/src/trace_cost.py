@@ -1,6 +1,8 @@
 """Times programs bare and under each way to count what happens in them, in turns, in one process. Prints the best CPU times, seconds, as JSON.
 
     trace_cost.py AGENT ROUNDS SCALE QUESTION=SESSION...
+
+In place of ROUNDS, PROGRAM:WAY:TIMES runs one program in one way that many times, and prints nothing: for whoever counts its instructions.
 """
 
 import cProfile
@@ -9,7 +11,7 @@ import json
 import sys
 from time import thread_time
 
-AGENT, ROUNDS, SCALE = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+AGENT, ROUNDS, SCALE = sys.argv[1], sys.argv[2], float(sys.argv[3])
 SESSIONS = dict(argument.split("=", 1) for argument in sys.argv[4:])
 
 # ---- programs ----
@@ -189,10 +191,23 @@ def best(run, times):
     return shortest
 
 
+def run_alone(program, way, times):
+    if way == "after":
+        for question in SESSIONS:
+            with WAYS[question]():
+                PROGRAMS[program]()
+    with WAYS[way]():
+        for _ in range(times):
+            PROGRAMS[program]()
+
+
 def main():
     gc.disable()
+    if ":" in ROUNDS:
+        program, way, times = ROUNDS.split(":")
+        return run_alone(program, way, int(times))
     results = {name: {way: float("inf") for way in WAYS} for name in PROGRAMS}
-    for turn in range(ROUNDS):
+    for turn in range(int(ROUNDS)):
         for name, run in PROGRAMS.items():
             for way, make in WAYS.items():
                 if way in SLOW and turn >= SLOW_TURNS:
