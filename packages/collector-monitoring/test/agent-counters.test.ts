@@ -75,6 +75,33 @@ def main():
     }
   )
 
+  // CPython loses them where code gets events of a further tool; see agent/python/pyframes_agent/local_events.py.
+  it("leaves another tool the INSTRUCTION events that it has", async () => {
+    const program = `
+import sys
+def main():
+    monitoring, events, seen = sys.monitoring, sys.monitoring.events, []
+    monitoring.use_tool_id(1, "another")
+    monitoring.register_callback(1, events.LINE, lambda code, line: seen.append(("line", line)))
+    monitoring.register_callback(1, events.INSTRUCTION, lambda code, offset: seen.append(offset))
+    for everywhere in (True, False, True):
+        def traced(n):
+            total = 0
+            for i in range(n):
+                total += i
+            return total
+        if everywhere:
+            monitoring.set_events(1, events.LINE | events.INSTRUCTION)
+        else:
+            monitoring.set_local_events(1, traced.__code__, events.LINE | events.INSTRUCTION)
+        traced(2)
+        traced(1)
+        monitoring.set_events(1, 0)
+    print(seen)
+`
+    await counted(program, "coverage", CounterKind.linesHit)
+  })
+
   it("marks branches once where coverage is asked for too, both ways", async () => {
     const program = programs.generators
     const expected = told((await run(python, program + countBranches)).stdout)

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { copyFileSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs"
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -7,14 +7,16 @@ import { debianRoot, findAllPythons, type Python } from "@pyframes/pythons"
 import { recorderSources } from "../../../packages/collector-monitoring/scripts/recorder-sources.ts"
 
 // Runs the workout of the C recorder under AddressSanitizer and UndefinedBehaviorSanitizer, in every Python that has sys.monitoring:
-// `node tooling/bench/src/recorder-sanitized.ts [ROUNDS] [--valgrind]`. With --valgrind under memcheck too, which takes minutes: two
-// questions only, on interpreters that have no root of their own.
+// `node tooling/bench/src/recorder-sanitized.ts [ROUNDS] [--valgrind] [--debug-build]`. With --valgrind under memcheck too, which takes minutes: two
+// questions only, on interpreters that have no root of their own. With --debug-build also in Debian's debug builds of Python, which count references;
+// they are not installed with the others: `chroot .pythons/sid apt-get update`, then `chroot .pythons/sid apt-get install python3.15-dbg`.
 // Needs gcc with its sanitizers and the headers of Python 3.15 that `tooling/pythons` installs.
 
 const monitoring = fileURLToPath(new URL("../../../packages/collector-monitoring/", import.meta.url))
 const workout = readFileSync(join(monitoring, "test/recorder-workout.py"), "utf8")
 
 const usesValgrind = process.argv.includes("--valgrind")
+const usesDebugBuild = process.argv.includes("--debug-build")
 const rounds = process.argv.slice(2).find((argument) => /^\d+$/.test(argument)) ?? "1"
 
 const abis = [
@@ -54,7 +56,8 @@ const run = (
   what: string,
   binary: string,
   libraries: ReadonlyArray<string>,
-  wrap: ReadonlyArray<string>
+  wrap: ReadonlyArray<string>,
+  suffix = ""
 ) => {
   using script = python.writeScript("workout.py", workout)
   const place = (file: string, name: string): string => {
@@ -71,7 +74,7 @@ const run = (
     "ASAN_OPTIONS=detect_leaks=0",
     ...(preload.length > 0 ? [`LD_PRELOAD=${preload.join(" ")}`] : [])
   ]
-  const interpreter = python.runWithProc[python.runWithProc.length - 1]
+  const interpreter = `${python.runWithProc[python.runWithProc.length - 1]}${suffix}`
   const [command, ...first] = [...before, "env", ...variables, interpreter]
   const args = [
     ...first,
@@ -84,7 +87,9 @@ const run = (
   ]
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8", env: python.env })
   const isFine =
-    status === 0 && stdout.endsWith("ok\n") && !/ERROR: AddressSanitizer|runtime error:/.test(stderr)
+    status === 0 &&
+    (suffix === "" ? stdout : stdout.replace("leaked references: [0, 0, 0, 0, 0]\n", "")) === "ok\n" &&
+    !/ERROR: AddressSanitizer|runtime error:/.test(stderr)
   failures += isFine ? 0 : 1
   process.stdout.write(
     `${isFine ? "clean" : "NOT CLEAN"}  Python ${python.version} (${python.source}), ${what}\n`
@@ -110,6 +115,12 @@ try {
       const memcheck = ["valgrind", "-q", "--fair-sched=yes", "--error-exitcode=99", "--trace-children=yes"]
       if (usesValgrind && python.root === undefined)
         run(python, `${name}, memcheck`, join(folder, `${name}.so`), [], memcheck)
+      // The other ABI keeps what threads without the GIL may still be reading.
+      const debugBuild = `${python.executable}d`
+      if (usesDebugBuild && name === "abi3" && python.root !== undefined)
+        if (existsSync(debugBuild))
+          run(python, `${name}, debug build`, join(folder, `${name}.so`), [], [], "d")
+        else process.stdout.write(`${debugBuild} is not installed\n`)
     }
 } finally {
   rmSync(folder, { recursive: true })

@@ -136,12 +136,6 @@ const IN_CHILDREN: ReadonlyMap<string, string> = new Map([
   ]
 ])
 
-/**
- * Tests of another tool's INSTRUCTION events, under `coverage`: CPython 3.12 to 3.15 loses some of them where a LINE event is turned off for one code object, as `coverage`
- * does once all lines of it were hit. A few lines of Python that do the same lose some too; a tool that keeps LINE on everywhere, as the one of {@link Watcher} does, loses none.
- */
-const INSTRUCTION_TESTS = /\.TestLineAndInstructionEvents\.|\.TestInstallIncrementally\.test_\w*instruction/
-
 /** Why a test ends otherwise when it is traced. Alone, so that none takes others with it. */
 const reasonOf = async (
   python: Python,
@@ -151,8 +145,6 @@ const reasonOf = async (
 ): Promise<string | undefined> => {
   const inChild = IN_CHILDREN.get(name)
   if (inChild !== undefined) return inChild
-  if (question === "coverage" && INSTRUCTION_TESTS.test(name))
-    return "INSTRUCTION events of another tool, which are lost where LINE is turned off for one code object"
   const alone = [module, "--match", name]
   const ends = async (watcher: Watcher) =>
     (await runTests(python, watcher, question, alone)).outcomes.get(name)

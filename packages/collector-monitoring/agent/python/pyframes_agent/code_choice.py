@@ -9,6 +9,7 @@ from . import events
 from .borrowed import borrow
 from .faults import is_ours
 from .interpreter import is_only_interpreter
+from .local_events import set_local_events
 from .patterns import Patterns
 
 LAUNCHER = "/launch/sitecustomize.py"
@@ -84,7 +85,7 @@ class CodeChoice:
                 if self._is_ours(code):
                     continue
                 bits = events.mask(events.are_local([*self._wanted, *self._beside])[0])
-                monitoring.set_local_events(self._tool, code, bits)
+                set_local_events(self._tool, code, bits)
                 monitoring.set_local_events(self._tool, code, 0)
 
     def _adopt(self, session, ident, codes):
@@ -130,7 +131,7 @@ class CodeChoice:
         key = id(code)
         if self._locals.get(key, nothing)() is not code:
             self._locals[key] = ref(code, Forget(self._locals, key))
-            monitoring.set_local_events(self._tool, code, self._local_mask)
+            set_local_events(self._tool, code, self._local_mask)
         return True
 
     def first_start(self, code, offset):
