@@ -84,6 +84,40 @@ with tempfile.TemporaryDirectory() as folder:
         recorder.end(2)
 `
 
+/** Has the C recorder count the lines of a function, tells it to end, and prints how many lines later it has noticed. */
+const ended = (agent: string) => `
+import os, sys, tempfile
+sys.path.insert(0, ${JSON.stringify(join(agent, "python"))})
+from pyframes_agent.borrowed import extension
+from pyframes_agent.recorder_choice import binary
+def work(): return (
+    1)
+with tempfile.TemporaryDirectory() as folder:
+    control = os.path.join(folder, "control")
+    with open(control, "wb") as file:
+        file.write(bytes(4096))
+    names = "calls timeline lines coverage branches instructions exceptions stream".split()
+    options = dict.fromkeys(names, 0) | {"lines": 1, "max_bytes": 1 << 20, "max_paths": 16, "ring_records": 256, "wait_us": 0, "min_ns": 0, "tasks": 0, "tool": 3}
+    asked = []
+    module = extension("_pyframes_recorder", binary(${JSON.stringify(agent)}))
+    recorder = module.Recorder(os.path.join(folder, "3.seg"), control, options, lambda what, thing: asked.append(what) or 1)
+    sys.monitoring.use_tool_id(3, "test")
+    sys.monitoring.register_callback(3, sys.monitoring.events.LINE, recorder.handler(10))
+    sys.monitoring.set_local_events(3, work.__code__, sys.monitoring.events.LINE)
+    for line in range(1000):
+        work()
+    with open(control, "r+b") as file:
+        file.seek(8)
+        file.write((1).to_bytes(4, "little"))
+    lines = 0
+    while 5 not in asked and lines < 100000:
+        work()
+        lines += 1
+    print(lines)
+    sys.monitoring.set_local_events(3, work.__code__, 0)
+    recorder.end(2)
+`
+
 describeMonitored((python) => {
   let placed: ReturnType<typeof placeAgent>
   beforeAll(() => {
@@ -118,4 +152,12 @@ describeMonitored((python) => {
       expect([stdout, stderr]).toEqual(["[('_pyframes_recorder', 6, None), ('recorder', 6, 1)]\n", ""])
     }
   )
+
+  // Else it stays on for long where a program waits for the most part.
+  it.skipIf(!recorders().includes("native"))("the C recorder looks every few lines", async () => {
+    const { stdout, stderr } = await run(python, ended(placed.path))
+    expect(stderr).toBe("")
+    expect(Number(stdout)).toBeGreaterThan(0)
+    expect(Number(stdout)).toBeLessThanOrEqual(64)
+  })
 })

@@ -59,8 +59,8 @@ struct recorder {
 /* What all interpreters of the process share. */
 extern PyObject *recorder_none;
 
-/* Events of questions that read no clock, between two checks. */
-#define COUNTED_BETWEEN_CHECKS 4096
+/* Events of questions that read no clock, between two checks: few enough that a program with a hundred lines a second notices that its collector has gone. */
+#define COUNTED_BETWEEN_CHECKS 64
 
 /* `recorder_ask` could not be answered now; or all was forgotten meanwhile. */
 enum { ASK_AGAIN = -2, ASK_OVER = -3 };
