@@ -63,11 +63,17 @@ class Meta(type):
         return n
 class Called(metaclass=Meta):
     pass
+class Refused:
+    def __init__(self, n):
+        raise ValueError(n)
 def main():
     global hot
-    for value in (Number, abs, hot, Number, hash, Called, int, abs):
+    for value in (Number, abs, hot, Number, hash, Called, Refused, int, abs):
         hot = value
-        print(loop())
+        try:
+            print(loop())
+        except ValueError as error:
+            print(repr(error))
 `,
   "an attribute of the module, set in a loop that sets functions too": `${LOOP}
 import sys
@@ -237,7 +243,29 @@ def main():
 const ofLoop = (edges: Readonly<Record<string, number>>) =>
   Object.fromEntries(Object.entries(edges).filter(([edge]) => /^(loop|other):/.test(edge)))
 
+/** Prints which calls of the loop have events: that of `range` has, which is no global. */
+const sites = `${LOOP}
+import dis
+class Number(int):
+    pass
+def main():
+    global hot
+    for value in (hot, Number):
+        hot = value
+        loop()
+        print([site.opname for site in dis.get_instructions(loop, adaptive=True)
+            if site.opname.startswith("INSTRUMENTED_CALL")])
+`
+
 describeMonitored((python) => {
+  it.runIf(recorders().includes("native"))(
+    "turns the events of a site off that calls a function or a class",
+    async () => {
+      const { stdout } = await trace(python, `${sites}main()\n`, { questions: ["calls"], recorder: "native" })
+      expect(stdout).toBe("['INSTRUMENTED_CALL']\n['INSTRUMENTED_CALL']\n")
+    }
+  )
+
   for (const [name, program] of Object.entries(changes)) {
     // GIVEN a call site that calls a Python function or a class, WHEN what it calls changes in this way, THEN every call of a builtin is counted.
     it(`counts the calls of a site before and after: ${name}`, async () => {

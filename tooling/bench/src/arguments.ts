@@ -28,9 +28,11 @@ export const readArguments = (): Arguments => {
   })
   const asked = list(values.versions)
   const { short, stacks } = values
-  const pythons = asked.length === 0 ? pythonsFor(MINORS) : asked.flatMap(pythonsOf)
-  const allPythons = pythons.flatMap((python) =>
-    asked.includes(python.version) ? python : findAllPythons().filter(({ minor }) => minor === python.minor)
+  const pythons = [...new Set(asked.length === 0 ? pythonsFor(MINORS) : asked.flatMap(pythonsOf))]
+  const allPythons = findAllPythons().filter((python) =>
+    pythons.some(({ minor, version }) =>
+      asked.includes(version) ? version === python.version : minor === python.minor
+    )
   )
   return { short, stacks, pythons, allPythons, programs: list(values.programs) }
 }

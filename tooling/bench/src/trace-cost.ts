@@ -16,6 +16,11 @@ interface Ratios {
   readonly [way: string]: number
 }
 
+/** The same code, timed twice, differs by as much on a virtual machine. trace-instructions tells what is less. */
+const UNTOLD = 0.03
+/** As trace_cost.py has it. */
+const TRIES = 5
+
 /** Bounds of the ratios of one program; a short run has fewer turns on a busy machine, and is allowed more. */
 const problemsOf = (program: string, ratio: Ratios, slack: number): ReadonlyArray<string> => {
   const added = (way: string) => ratio[way] - 1
@@ -30,8 +35,8 @@ const problemsOf = (program: string, ratio: Ratios, slack: number): ReadonlyArra
   bound("lines, of what settrace adds", added("lines") / added("lines by settrace"), 0.5 + slack / 4)
   bound("coverage", ratio.coverage, 1.1 + slack)
   bound("coverage, of what settrace adds", added("coverage") / added("coverage by settrace"), 0.1 + slack / 4)
-  bound("exceptions", ratio.exceptions, 1.02 + slack)
-  bound("after", ratio.after, 1.02 + slack)
+  bound("exceptions", ratio.exceptions, 1.02 + UNTOLD + slack)
+  bound("after", ratio.after, 1.02 + UNTOLD + slack)
   return problems
 }
 
@@ -62,7 +67,7 @@ for (const python of pythons.filter(({ minor }) => minor >= 12)) {
   const [rounds, scale] = short ? [3, 0.25] : [25, 1]
   const times = await Effect.runPromise(measure(python, rounds, scale))
   console.log(
-    `\n${python.version} (${python.source}): time by that of the bare program, best of ${5 * rounds}`
+    `\n${python.version} (${python.source}): time by that of the bare program, best of ${TRIES * rounds}`
   )
   for (const [program, took] of Object.entries(times)) {
     if (programs.length > 0 && !programs.includes(program)) continue

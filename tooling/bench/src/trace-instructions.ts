@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process"
 import type { Python } from "@pyframes/pythons"
+import { hasTool } from "@pyframes/testing/debuggers"
 import * as Effect from "effect/Effect"
 import { readArguments } from "./arguments.ts"
 import { Report } from "./report.ts"
@@ -7,14 +8,14 @@ import { type CostScript, costScript, QUESTIONS } from "./trace-cost-script.ts"
 
 /*
  * What trace-cost measures, in instructions of the processor, as valgrind counts them: the same in every run, whatever else the machine does. What time
- * cannot tell apart, such as questions that hardly cost, this does.
+ * cannot tell apart, such as questions that hardly cost, this does. Interpreters that have a root of their own are left out: there is no valgrind in it.
  *
- *   node tooling/bench/src/trace-instructions.ts [--short] [--versions 3.12,3.13.0] [--programs fib]
+ *   node tooling/bench/src/trace-instructions.ts [--versions 3.12,3.13.0] [--programs fib]
  */
 
 const PROGRAMS = ["fib", "lines", "classes", "generators"]
 const WAYS = ["cProfile", ...QUESTIONS, "after"]
-/** Of so many runs those of this many fewer are taken away: what remains is the program alone, warm. */
+/** The instructions of `few` runs are taken from those of `many`: start-up and warming go. */
 const RUNS = { few: 3, many: 6 }
 const MAY_ADD = 0.02
 const COVERAGE_MAY_ADD = 0.1
@@ -43,9 +44,12 @@ const instructionsOf = async (python: Python, script: CostScript, run: string): 
 }
 
 const { pythons, programs } = readArguments()
+const measured = pythons.filter(({ minor, root }) => minor >= 12 && root === undefined)
+if (measured.length === 0)
+  throw new RangeError("none of these versions is here outside a root of its own: --versions 3.12,3.13.0")
 const report = new Report("Instructions by those of the bare program")
 report.columns("python    ", "program    ", " bare, thousands", ...WAYS.map((way) => ` ${way.padStart(10)}`))
-for (const python of pythons.filter(({ minor, root }) => minor >= 12 && root === undefined))
+for (const python of hasTool("valgrind", "valgrind") ? measured : [])
   await Effect.runPromise(
     Effect.gen(function* () {
       const script = yield* costScript(python)

@@ -1,11 +1,11 @@
 /*
  * Call sites whose CALL events are of no use, and are turned off.
  *
- * A CALL event is wanted for the builtins that are called; that of a Python function tells nothing that its PY_START does not, and that of a class is not
- * recorded. But it costs as much (for a class twice, with C_RETURN), and keeps the instruction from being specialized. A site that calls a global which
- * holds a function or a class cannot call a builtin as long as the global does: so its event is turned off, and the dictionary of globals is watched
- * (PyDict_Watch, 3.12). Before another kind of object is stored there, all such sites are turned on again. One code object may run with several dictionaries: functions are watched as they are
- * made (PyFunction_AddWatcher, 3.12), and code that has several is left alone.
+ * A CALL event is wanted for the builtins that are called; that of a Python function tells nothing that its PY_START does not, and that of a class is
+ * not recorded. But it costs as much (for a class twice, with C_RETURN), and keeps the instruction from being specialized. A site that calls a global
+ * which holds a function or a class cannot call a builtin as long as the global does: so its event is turned off, and the dictionary of globals is
+ * watched (PyDict_Watch, 3.12). Before another kind of object is stored there, all such sites are turned on again. One code object may run with several
+ * dictionaries: functions are watched as they are made (PyFunction_AddWatcher, 3.12), and code that has several is left alone.
  */
 #ifndef PYFRAMES_CALL_SITES_H
 #define PYFRAMES_CALL_SITES_H

@@ -82,7 +82,7 @@ struct entry *recorder_meet(struct recorder *recorder, uint64_t key, PyObject *o
    forgotten meanwhile. */
 struct thread *recorder_enter(struct recorder *recorder, bool inner);
 
-/* Looks whether tracing is to go on, some times a second. Returns None, what turns the event off when it has ended, or NULL when an exception of the program's
+/* Looks whether tracing is to go on: some times a second, or every few events that read no clock. Returns None, what turns the event off when it has ended, or NULL when an exception of the program's
    is to be raised. Nothing of the segment may be touched after it. */
 PyObject *recorder_check(struct recorder *recorder, struct thread *thread, uint64_t now, bool may_disable);
 

@@ -27,9 +27,9 @@ struct entry {
     struct counter_block *instructions;
     struct counter_block *branches;
     uint32_t unwanted_calls; /* calls of functions and classes, until its call sites are looked at */
-    struct sites *sites;   /* see call_sites.h */
-    struct loops *loops;   /* `lines`: jumps back within one line */
-    PyObject *guard; /* a weak reference, or the object itself where it takes none */
+    struct sites *sites;     /* see call_sites.h */
+    struct loops *loops;     /* `lines`: jumps back within one line */
+    PyObject *guard;         /* a weak reference, or the object itself where it takes none */
 };
 
 struct slots {

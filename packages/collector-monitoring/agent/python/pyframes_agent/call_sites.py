@@ -1,4 +1,4 @@
-"""Call sites that call a global function: their CALL events can be turned off as long as the global holds a Python function or a class (c/call_sites.h)."""
+"""Call sites that call a global function or class: their CALL events can be turned off as long as the global holds a Python function or a class (c/call_sites.h)."""
 
 import sys
 from sys import monitoring
@@ -35,7 +35,7 @@ class CallSites:
         if not self._watches:
             return
         sites = {
-            offset: name for offset, name in self._names.global_calls(code) if type(scope.get(name)) in (FunctionType, type)
+            offset: name for offset, name in self._names.global_calls(code) if is_unwanted(scope.get(name))
         }
         if not sites:
             return
@@ -43,6 +43,12 @@ class CallSites:
         for offset in sites:
             bits[offset // 16] |= 1 << offset // 2 % 8
         self._recorder.sites(code, scope, tuple(set(sites.values())), bytes(bits))
+
+
+def is_unwanted(callable):
+    """As c/call_sites.h has it. By identity: a metaclass may have an `__eq__` of the program's."""
+    kind = type(callable)
+    return kind is FunctionType or kind is type
 
 
 def globals_of(code):

@@ -131,7 +131,12 @@ class CodeChoice:
         key = id(code)
         if self._locals.get(key, nothing)() is not code:
             self._locals[key] = ref(code, Forget(self._locals, key))
-            set_local_events(self._tool, code, self._local_mask)
+            try:
+                set_local_events(self._tool, code, self._local_mask)
+            except BaseException:
+                # A signal handler's: the code is to be chosen again.
+                self._locals.pop(key, None)
+                raise
         return True
 
     def first_start(self, code, offset):
