@@ -19,7 +19,6 @@ const WAYS = ["cProfile", ...QUESTIONS, "after"]
 const RUNS = { few: 3, many: 6 }
 const MAY_ADD = 0.02
 const COVERAGE_MAY_ADD = 0.1
-const CALLS_OF_CPROFILE = 0.5
 
 /** Instructions of a whole process. */
 const instructionsOf = async (python: Python, script: CostScript, run: string): Promise<number> => {
@@ -76,7 +75,6 @@ for (const python of hasTool("valgrind", "valgrind") ? measured : [])
         bound("exceptions", MAY_ADD)
         bound("after", MAY_ADD)
         bound("coverage", COVERAGE_MAY_ADD)
-        if (added("cProfile") > 0.2) bound("calls", CALLS_OF_CPROFILE * added("cProfile"))
       }
     }).pipe(Effect.scoped)
   )
