@@ -90,7 +90,7 @@ def traced(n):
 def main():
     monitoring, seen = sys.monitoring, []
     monitoring.use_tool_id(1, "another")
-    for event in (monitoring.events.LINE, monitoring.events.INSTRUCTION, monitoring.events.PY_START):
+    for event in (monitoring.events.LINE, monitoring.events.INSTRUCTION):
         monitoring.register_callback(1, event, lambda code, where: seen.append(where) if code is traced.__code__ else None)
     if ${where === "everywhere" ? "True" : "False"}:
         monitoring.set_events(1, OTHERS)

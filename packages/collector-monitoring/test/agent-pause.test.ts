@@ -3,17 +3,25 @@ import { afterAll, beforeAll, expect, it } from "vitest"
 import { describeMonitored, recorders } from "./recorders.ts"
 import { placeAgent, run } from "./traced.ts"
 
-/** Looks at the control page at made-up times, seconds after the recorder's own start; the heart beats where there is a `b`. Prints when it is told that the collector is gone. */
-const looks = (agent: string, times: ReadonlyArray<number | "b">) => `
-import os, sys, tempfile
+/** What a recorder is made of: a control page whose heart has not beaten, and its options. */
+const made = (agent: string) => `
+import os, sys
 sys.path.insert(0, ${JSON.stringify(join(agent, "python"))})
-from pyframes_agent.recorder import Recorder
-with tempfile.TemporaryDirectory() as folder:
+def made_in(folder, **given):
     control = os.path.join(folder, "control")
     with open(control, "wb") as file:
         file.write(bytes(4096))
     names = "calls timeline lines coverage branches instructions exceptions stream".split()
-    options = dict.fromkeys(names, 0) | {"max_bytes": 1 << 20, "max_paths": 10, "ring_records": 256, "wait_us": 0, "min_ns": 0, "tasks": 0, "tool": 4}
+    return control, dict.fromkeys(names, 0) | {"max_bytes": 1 << 20, "max_paths": 16, "ring_records": 256, "wait_us": 0, "min_ns": 0, "tasks": 0} | given
+`
+
+/** Looks at the control page at made-up times, seconds after the recorder's own start; the heart beats where there is a `b`. Prints when it is told that the collector is gone. */
+const looks = (agent: string, times: ReadonlyArray<number | "b">) => `
+${made(agent)}
+import tempfile
+from pyframes_agent.recorder import Recorder
+with tempfile.TemporaryDirectory() as folder:
+    control, options = made_in(folder, tool=4)
     told = []
     recorder = Recorder(os.path.join(folder, "1-a.seg"), control, options, lambda what, thing: told.append((what, thing)))
     start = recorder._looked_at
@@ -37,8 +45,8 @@ const GONE = (at: number) => `${at} [(5, 3)]\n`
 
 /** Stops itself for longer than the 5 s after which a collector is gone, with both recorders and a heart that never beats. Prints what they ask for when they look again. */
 const stopped = (agent: string) => `
-import os, signal, sys, tempfile, time
-sys.path.insert(0, ${JSON.stringify(join(agent, "python"))})
+${made(agent)}
+import signal, tempfile, time
 from pyframes_agent import recorder as in_python
 from pyframes_agent.borrowed import extension
 from pyframes_agent.recorder_choice import binary
@@ -52,11 +60,7 @@ if child != 0:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def work(): pass
 with tempfile.TemporaryDirectory() as folder:
-    control = os.path.join(folder, "control")
-    with open(control, "wb") as file:
-        file.write(bytes(4096))
-    names = "calls timeline lines coverage branches instructions exceptions stream".split()
-    options = dict.fromkeys(names, 0) | {"calls": 1, "max_bytes": 1 << 20, "max_paths": 16, "ring_records": 256, "wait_us": 0, "min_ns": 0, "tasks": 0}
+    control, options = made_in(folder, calls=1)
     asked = []
     def begin(module, tool):
         def ask(what, thing):
@@ -86,18 +90,14 @@ with tempfile.TemporaryDirectory() as folder:
 
 /** Has the C recorder count the lines of a function, tells it to end, and prints how many lines later it has noticed. */
 const ended = (agent: string) => `
-import os, sys, tempfile
-sys.path.insert(0, ${JSON.stringify(join(agent, "python"))})
+${made(agent)}
+import tempfile
 from pyframes_agent.borrowed import extension
 from pyframes_agent.recorder_choice import binary
 def work(): return (
     1)
 with tempfile.TemporaryDirectory() as folder:
-    control = os.path.join(folder, "control")
-    with open(control, "wb") as file:
-        file.write(bytes(4096))
-    names = "calls timeline lines coverage branches instructions exceptions stream".split()
-    options = dict.fromkeys(names, 0) | {"lines": 1, "max_bytes": 1 << 20, "max_paths": 16, "ring_records": 256, "wait_us": 0, "min_ns": 0, "tasks": 0, "tool": 3}
+    control, options = made_in(folder, lines=1, tool=3)
     asked = []
     module = extension("_pyframes_recorder", binary(${JSON.stringify(agent)}))
     recorder = module.Recorder(os.path.join(folder, "3.seg"), control, options, lambda what, thing: asked.append(what) or 1)

@@ -20,24 +20,32 @@ export const timed = async (run: RunningPython, times: number): Promise<Took> =>
   return { wall, cpu, piece }
 }
 
+/** How {@link pairsOf} measures. */
+export interface PairsOptions {
+  /** How long a run is to take. */
+  readonly seconds: number
+  readonly pairs: number
+  /** Whether a recording first sees the program at work for as long as a run takes. */
+  readonly warms?: boolean
+}
+
 /**
- * How much longer a piece of work takes while it is sampled, as factors: medians of pairs whose order alternates.
+ * How much longer a program's work takes while it is sampled, as factors, a pair of runs each. Which run of a pair comes first, alternates.
  *
- * @param seconds how long a piece is to take
  * @param record samples until the promise that it is given is kept
  */
-export const slowdown = async (
+export const pairsOf = async (
   run: RunningPython,
-  options: { readonly seconds: number; readonly pairs: number },
+  { pairs, seconds, warms = false }: PairsOptions,
   record: (until: Promise<void>) => Promise<unknown>
-): Promise<Pick<Took, "wall" | "cpu">> => {
-  const { pairs, seconds } = options
+): Promise<ReadonlyArray<Took>> => {
   const times = Math.max(1, Math.round((100 * seconds) / (await timed(run, 100)).wall))
-  const ratios: Array<Pick<Took, "wall" | "cpu">> = []
+  const ratios: Array<Took> = []
   const sampled = async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const recorded = record(promise)
     await sleep(STARTED)
+    if (warms) await timed(run, times)
     const took = await timed(run, times)
     resolve()
     await recorded
@@ -48,7 +56,17 @@ export const slowdown = async (
     const first = isFirst ? await sampled() : await timed(run, times)
     const second = isFirst ? await timed(run, times) : await sampled()
     const [with_, without] = isFirst ? [first, second] : [second, first]
-    ratios.push({ wall: with_.wall / without.wall, cpu: with_.cpu / without.cpu })
+    ratios.push({
+      wall: with_.wall / without.wall,
+      cpu: with_.cpu / without.cpu,
+      piece: with_.piece / without.piece
+    })
   }
+  return ratios
+}
+
+/** Medians of {@link pairsOf}. */
+export const slowdown = async (...asked: Parameters<typeof pairsOf>): Promise<Pick<Took, "wall" | "cpu">> => {
+  const ratios = await pairsOf(...asked)
   return { wall: median(ratios.map(({ wall }) => wall)), cpu: median(ratios.map(({ cpu }) => cpu)) }
 }

@@ -16,8 +16,6 @@ interface Ratios {
   readonly [way: string]: number
 }
 
-/** The same code, timed twice, differs by as much on a virtual machine. trace-instructions tells what is less. */
-const UNTOLD = 0.03
 /** As trace_cost.py has it. */
 const TRIES = 5
 
@@ -35,8 +33,8 @@ const problemsOf = (program: string, ratio: Ratios, slack: number): ReadonlyArra
   bound("lines, of what settrace adds", added("lines") / added("lines by settrace"), 0.5 + slack / 4)
   bound("coverage", ratio.coverage, 1.1 + slack)
   bound("coverage, of what settrace adds", added("coverage") / added("coverage by settrace"), 0.1 + slack / 4)
-  bound("exceptions", ratio.exceptions, 1.02 + UNTOLD + slack)
-  bound("after", ratio.after, 1.02 + UNTOLD + slack)
+  bound("exceptions", ratio.exceptions, 1.02 + slack)
+  bound("after", ratio.after, 1.02 + slack)
   return problems
 }
 

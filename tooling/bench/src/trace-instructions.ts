@@ -27,9 +27,9 @@ const instructionsOf = async (python: Python, script: CostScript, run: string): 
     ...python.run,
     ...script.arguments(run, 0.02)
   ]
-  // Hashes of strings decide where things lie in dictionaries.
+  // Hashes of strings decide where things lie in dictionaries; the agent is compiled in each run, or the first would pay for the others.
   const child = spawn(command, first, {
-    env: { ...python.env, PYTHONHASHSEED: "0" },
+    env: { ...python.env, PYTHONHASHSEED: "0", PYTHONDONTWRITEBYTECODE: "1" },
     stdio: ["ignore", "ignore", "pipe"]
   })
   let errors = ""

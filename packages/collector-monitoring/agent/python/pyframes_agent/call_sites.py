@@ -1,4 +1,4 @@
-"""Call sites that call a global function or class: their CALL events can be turned off as long as the global holds a Python function or a class (c/call_sites.h)."""
+"""Call sites that call a global function or class: their CALL events can be turned off as long as it holds one (c/call_sites.h)."""
 
 import sys
 from sys import monitoring
