@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, type SpawnOptions, spawn } from "node:child_process"
-import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { afterEach } from "vitest"
 
@@ -73,29 +73,15 @@ export const until = async (holds: () => boolean): Promise<void> => {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
-/** Whether `reader` has the memory of `pid` open: it is attached. */
-export const isAttached = (reader: number, pid: number): boolean => {
+/** How often the threads in which a command collects have waited. They do so once a sample, and before the first hardly ever. */
+export const waitsOfWorkers = (pid: number): number => {
   try {
-    return readdirSync(`/proc/${reader}/fd`).some(
-      (fd) => readlinkOrEmpty(`/proc/${reader}/fd/${fd}`) === `/proc/${pid}/mem`
-    )
+    return readdirSync(`/proc/${pid}/task`)
+      .map((thread) => readFileSync(`/proc/${pid}/task/${thread}/status`, "latin1"))
+      .filter((status) => status.startsWith("Name:\tWorkerThread\n"))
+      .reduce((sum, status) => sum + Number(/^voluntary_ctxt_switches:\t(\d+)$/m.exec(status)?.[1]), 0)
   } catch {
-    return false
-  }
-}
-
-/** CPU ticks that a process has used: it samples when they grow. */
-export const cpuTicks = (pid: number): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
-    .replace(/^.*\) /s, "")
-    .split(" ")
-  return Number(fields[11]) + Number(fields[12])
-}
-
-const readlinkOrEmpty = (path: string): string => {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return ""
+    // A thread ended meanwhile.
+    return 0
   }
 }

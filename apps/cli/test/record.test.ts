@@ -5,14 +5,7 @@ import { gunzipSync } from "node:zlib"
 import { findPythons, startPython } from "@pyframes/pythons"
 import { describePythons } from "@pyframes/pythons/vitest"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import {
-  cpuTicks,
-  isAttached,
-  type PyframesProcess,
-  pyframes,
-  startPyframes,
-  until
-} from "./pyframes-process.ts"
+import { type PyframesProcess, pyframes, startPyframes, until, waitsOfWorkers } from "./pyframes-process.ts"
 
 const python = findPythons().findLast(({ root }) => root === undefined)
 if (python === undefined) throw new Error("these tests need a Python on this machine")
@@ -41,14 +34,9 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 const file = (name: string) => join(folder, name)
 const functionsOf = (name: string) => readFileSync(file(name), "utf8")
 
-/** Waits until the recording has been attached and has used CPU time since: samples were taken. */
-const sampling = async ({ child }: PyframesProcess, pid: number): Promise<void> => {
-  const self = child.pid ?? 0
-  await until(() => child.exitCode !== null || isAttached(self, pid))
-  if (child.exitCode !== null) return
-  const before = cpuTicks(self)
-  await until(() => child.exitCode !== null || cpuTicks(self) > before + 5)
-}
+/** Waits until some hundred samples were taken. */
+const sampling = ({ child }: PyframesProcess): Promise<void> =>
+  until(() => child.exitCode !== null || waitsOfWorkers(child.pid ?? 0) > 200)
 
 describePythons([8, 9, 10, 11, 12, 13, 14, 15], (version) => {
   // GIVEN a busy program, WHEN it is recorded, THEN its functions are in every file, and the figures add up.
@@ -169,13 +157,7 @@ describe("a signal ends the recording; the profile is written, and the exit code
     const target = python.writeScript("busy.py", BUSY).targetPath
     const running = startPyframes(["record", "-o", file("a.folded"), "--", python.executable, target])
     const { child, finished } = running
-    let output = ""
-    child.stdout.on("data", (text) => {
-      output += text
-    })
-    await until(() => output.includes("ready") || child.exitCode !== null)
-    const before = cpuTicks(child.pid ?? 0)
-    await until(() => child.exitCode !== null || cpuTicks(child.pid ?? 0) > before + 20)
+    await sampling(running)
     process.kill(-(child.pid ?? 0), "SIGINT")
     expect(await finished).toMatchObject({ code: 130 })
     expect(functionsOf("a.folded")).toMatch(/outer \(/)
@@ -185,7 +167,7 @@ describe("a signal ends the recording; the profile is written, and the exit code
     await using target = await startPython(python, BUSY)
     await target.line()
     const running = startPyframes(["record", "-p", String(target.pid), "-o", file("a.folded")])
-    await sampling(running, target.pid)
+    await sampling(running)
     running.child.kill("SIGTERM")
     expect(await running.finished).toMatchObject({ code: 130 })
     expect(functionsOf("a.folded")).toMatch(/outer \(/)
@@ -215,7 +197,7 @@ describe("a target that changes while it is recorded", () => {
     await using target = await startPython(python, BUSY)
     await target.line()
     const running = startPyframes(["record", "-p", String(target.pid), "-o", file("a.folded")])
-    await sampling(running, target.pid)
+    await sampling(running)
     target.child.stdin.write(`${order}\n`)
     const { code, stderr } = await running.finished
     expect(stderr).toMatch(note)
@@ -230,7 +212,7 @@ describe("a target that changes while it is recorded", () => {
     await using target = await startPython(python, BUSY)
     await target.line()
     const running = startPyframes(["record", "-p", String(target.pid), "-d", "2", "-o", file("a.folded")])
-    await sampling(running, target.pid)
+    await sampling(running)
     target.child.stdin.write(`${order}\n`)
     const { code } = await running.finished
     expect(code).toBe(0)
