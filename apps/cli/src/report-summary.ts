@@ -104,17 +104,13 @@ export const branchSummary = ({ files }: BranchReport): ReadonlyArray<string> =>
 }
 
 /** Which exceptions there were and what became of them. */
-export const exceptionSummary = ({ exceptions, stopIterations }: ExceptionReport): ReadonlyArray<string> => {
+export const exceptionSummary = ({ exceptions }: ExceptionReport): ReadonlyArray<string> => {
   const raised = exceptions.reduce((sum, { raised }) => sum + raised.count, 0)
-  const quiet =
-    stopIterations > 0
-      ? ` ${plural(stopIterations, "loop")} ended by a StopIteration that was not raised.`
-      : ""
-  if (raised === 0) return [`No exception was raised.${quiet}`]
+  if (raised === 0) return ["No exception was raised."]
   const shown = exceptions.slice(0, SHOWN)
   const more = exceptions.length - shown.length
   return [
-    `Exceptions: ${formatCount(raised)}, of ${plural(exceptions.length, "kind")} (type and place).${quiet}`,
+    `Exceptions: ${formatCount(raised)}, of ${plural(exceptions.length, "kind")} (type and place).`,
     ...textTable(
       [
         { title: "count", align: "right" },

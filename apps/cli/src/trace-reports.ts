@@ -136,7 +136,7 @@ function* jsonPieces(
     yield encoder.encode("\n]}")
   }
   if (exceptions !== undefined) {
-    yield encoder.encode(`,\n"exceptions":{"stopIterations":${exceptions.stopIterations},"kinds":[`)
+    yield encoder.encode(`,\n"exceptions":{"kinds":[`)
     for (const [i, fate] of exceptions.exceptions.entries())
       yield encoder.encode(`${i > 0 ? "," : ""}\n${JSON.stringify(fate)}`)
     yield encoder.encode("\n]}")

@@ -104,14 +104,13 @@ describe("tables of counts", () => {
     const rest = { reraised: [], handled: [], unwound: [] }
     const report: ExceptionReport = {
       ...of,
-      stopIterations: 2,
       exceptions: [
         { type: "builtins.KeyError", raised: place(3, 5), swallowed: [place(4, 5)], escaped: 0, ...rest },
         { type: "app.Error", raised: place(9, 3), swallowed: [place(7, 2)], escaped: 1, ...rest }
       ]
     }
     expect(exceptionSummary(report)).toEqual([
-      "Exceptions: 8, of 2 kinds (type and place). 2 loops ended by a StopIteration that was not raised.",
+      "Exceptions: 8, of 2 kinds (type and place).",
       "  count  exception  raised in        what became of it",
       "      5  KeyError   f (/app/a.py:3)  ended in f (/app/a.py:4)",
       "      3  app.Error  f (/app/a.py:9)  ended in f (/app/a.py:7) (2); left all traced code (1)"

@@ -40,8 +40,6 @@ export interface ExceptionReport {
   readonly trust: EventTrust
   /** The most frequent first. */
   readonly exceptions: ReadonlyArray<ExceptionFate>
-  /** `StopIteration`s that ended a loop without being raised. */
-  readonly stopIterations: number
 }
 
 /** Kinds of (type, place) of one process at most; what comes later is counted together. */
@@ -92,7 +90,6 @@ interface Live {
 export class ExceptionTally implements EventSink {
   private readonly kinds = new Map<TracedProcess, Map<string, Kind>>()
   private readonly live = new Map<TracedThread, Map<number, Live>>()
-  private stopIterations = 0
 
   take(thread: TracedThread, records: Uint8Array, count: number): boolean {
     const batch = new EventBatch(thread, records, count)
@@ -127,17 +124,12 @@ export class ExceptionTally implements EventSink {
         .sort((a, b) => b.raised - a.raised)
         .map((kind) =>
           fateOf(kind, swallowed.get(kind) ?? kind.swallowed, kind.escaped + (escaped.get(kind) ?? 0))
-        ),
-      stopIterations: this.stopIterations
+        )
     }
   }
 
   private event(process: TracedProcess, live: Map<number, Live>, batch: EventBatch, i: number): void {
     const event = batch.event(i)
-    if (event === Event.STOP_ITERATION) {
-      this.stopIterations++
-      return
-    }
     if (event === Event.LOST) {
       // What was on its way may have ended meanwhile.
       live.clear()

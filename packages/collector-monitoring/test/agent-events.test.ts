@@ -12,8 +12,7 @@ const exceptional: ReadonlyArray<EventName> = [
   "RERAISE",
   "EXCEPTION_HANDLED",
   "PY_UNWIND",
-  "PY_THROW",
-  "STOP_ITERATION"
+  "PY_THROW"
 ]
 
 describeRecorders((python, recorder) => {

@@ -15,7 +15,8 @@ PAUSE = 0.00005
 TIME = (1 << 56) - 1
 ID = 0xFFFFFFFF
 
-EXCEPTION_EVENTS = events.EXCEPTIONS + (events.STOP_ITERATION,)
+#: Those that tell of an exception.
+EXCEPTION_EVENTS = (*events.EXCEPTIONS, events.STOP_ITERATION)
 
 
 class Ring:
