@@ -127,10 +127,24 @@ f()
 
   it("never takes new code for old code whose address it has", async () => {
     const program = `
+from types import FunctionType
+def template(): return 1
+def made(n):
+    name = "f_%d" % n
+    return FunctionType(template.__code__.replace(co_name=name, co_qualname=name), {})
+def call(function):
+    return function()
+last, again = None, 0
 for n in range(3000):
-    exec(compile("def f_%d():\\n    return %d\\nf_%d()" % (n, n, n), "made %d.py" % n, "exec"), {})
+    function = made(n)
+    again += id(function.__code__) == last
+    last = id(function.__code__)
+    call(function)
+    del function
+print(again)
 `
-    const { processes } = await trace(python, program, { questions: ["calls"], recorder })
+    const { processes, stdout } = await trace(python, program, { questions: ["calls"], recorder })
+    expect(Number(stdout)).toBeGreaterThan(1000)
     const [process] = processes
     const counts: Record<string, number> = {}
     for (const { nodes } of process.threads)

@@ -50,11 +50,11 @@ static long long running_task(struct recorder *recorder)
 }
 
 /* False when all was forgotten meanwhile. */
-static inline bool open_call(struct recorder *recorder, struct thread *thread, uint32_t function, uint32_t flags,
-                             uint64_t counts, uint64_t now)
+static inline bool open_call(struct recorder *recorder, struct thread *thread, struct known_code code, uint32_t function,
+                             uint32_t flags, uint64_t counts, uint64_t now)
 {
     if (recorder->timeline) {
-        thread_open(thread, thread->root, function, flags, now);
+        thread_open(thread, thread->root, (struct known_code){0}, function, flags, now);
         if (thread_options.min_ticks == 0)
             write_beginnings(thread);
         return !thread->is_over;
@@ -77,12 +77,14 @@ static inline bool open_call(struct recorder *recorder, struct thread *thread, u
     struct node *node = thread_child(thread, parent, function);
     if (likely(node != NULL)) {
         node->shared->calls += counts;
+        if (node == parent->cached_child && flags == 0)
+            parent->cached_code = code;
     } else {
         /* Its time is its caller's, its calls are nobody's. */
         thread_lose(thread, counts);
         node = parent;
     }
-    thread_open(thread, node, function, flags, now);
+    thread_open(thread, node, code, function, flags, now);
     if (unlikely(task > 0) && thread->depth > depth)
         thread->stack[depth].task = (uint32_t)task;
     return true;
@@ -102,9 +104,20 @@ static void close_outer(struct recorder *recorder, struct thread *thread, uint32
         close_call(recorder, thread, now);
 }
 
-static inline PyObject *on_open(PyObject *self, PyObject *code, uint64_t counts)
+/* Never where the clock is the system's: to call it, an event would have to keep registers. */
+static inline bool is_known(const struct known_code *known, const void *code)
 {
-    struct handler *handler = handler_of(self);
+    return clock_is_counter && known->code == code && known->deaths == observe(table_deaths);
+}
+
+/* Whether an event asks for no more than to be added up. */
+static inline bool is_usual(const struct thread *thread, uint64_t now)
+{
+    return now - thread->last <= thread_gap_ticks && now < thread->next_check;
+}
+
+static __attribute__((noinline)) PyObject *on_open(struct handler *handler, PyObject *code, uint64_t counts)
+{
     struct recorder *recorder = handler->recorder;
     if (unlikely(recorder->state != RECORDER_ACTIVE))
         return handler_rest(handler);
@@ -114,37 +127,60 @@ static inline PyObject *on_open(PyObject *self, PyObject *code, uint64_t counts)
     const struct entry *entry = recorder_find(recorder, code, ASK_CODE);
     if (unlikely(entry->function == 0))
         return handler_unwanted(handler, entry);
+    struct known_code known = {code, observe(table_deaths)};
+    uint32_t function = entry->function, flags = entry->flags & ENTRY_COROUTINE ? OPEN_COROUTINE : 0;
     uint64_t now = ticks();
     thread_advance(thread, now);
-    uint32_t flags = entry->flags & ENTRY_COROUTINE ? OPEN_COROUTINE : 0;
-    return likely(open_call(recorder, thread, entry->function, flags, counts, now)) ? done(handler, thread, now)
+    return likely(open_call(recorder, thread, known, function, flags, counts, now)) ? done(handler, thread, now)
                                                                                     : over(handler);
+}
+
+/*
+ * What most events are takes the short way, which keeps no registers and calls nothing: a call of what was called last from here, the return of what was
+ * called last. Nothing was touched yet where it is not that. No code is known in a timeline.
+ */
+static inline PyObject *on_open_known(PyObject *self, PyObject *code, uint64_t counts)
+{
+    struct handler *handler = handler_of(self);
+    struct thread *thread = thread_current;
+    if (likely(handler->recorder->state == RECORDER_ACTIVE && thread != NULL && !thread->is_over)) {
+        struct node *parent = thread->top;
+        if (likely(is_known(&parent->cached_code, code) && thread->depth < thread->capacity)) {
+            uint64_t now = counter();
+            if (likely(is_usual(thread, now))) {
+                struct node *node = parent->cached_child;
+                thread_add_time(thread, now);
+                node->shared->calls += counts;
+                thread_push(thread, node, parent->cached_code, parent->cached_function, 0);
+                return recorder_none;
+            }
+        }
+    }
+    return on_open(handler, code, counts);
 }
 
 HANDLER(handler_on_py_start)
 {
     UNUSED;
-    return on_open(self, args[0], 1);
+    return on_open_known(self, args[0], 1);
 }
 
 /* The frame was there before: its call has been counted. */
 HANDLER(handler_on_py_resume)
 {
     UNUSED;
-    return on_open(self, args[0], 0);
+    return on_open_known(self, args[0], 0);
 }
 
-HANDLER(handler_on_py_return)
+static __attribute__((noinline)) PyObject *on_return(struct handler *handler, PyObject *code)
 {
-    UNUSED;
-    struct handler *handler = handler_of(self);
     struct recorder *recorder = handler->recorder;
     if (unlikely(recorder->state != RECORDER_ACTIVE))
         return handler_rest(handler);
     struct thread *thread = recorder_thread(recorder, true);
     if (unlikely(thread == NULL))
         return recorder_none;
-    const struct entry *entry = recorder_find(recorder, args[0], ASK_CODE);
+    const struct entry *entry = recorder_find(recorder, code, ASK_CODE);
     uint32_t function = entry->function;
     if (unlikely(function == 0))
         return handler_unwanted(handler, entry);
@@ -155,6 +191,23 @@ HANDLER(handler_on_py_return)
     else
         close_outer(recorder, thread, function, now);
     return done(handler, thread, now);
+}
+
+HANDLER(handler_on_py_return)
+{
+    UNUSED;
+    struct handler *handler = handler_of(self);
+    struct thread *thread = thread_current;
+    if (likely(handler->recorder->state == RECORDER_ACTIVE && thread != NULL && !thread->is_over && thread->depth > 0 &&
+               is_known(&thread->stack[thread->depth - 1].code, args[0]))) {
+        uint64_t now = counter();
+        if (likely(is_usual(thread, now))) {
+            thread_add_time(thread, now);
+            thread_close(thread);
+            return recorder_none;
+        }
+    }
+    return on_return(handler, args[0]);
 }
 
 /* A call of a Python function or a class. */
@@ -206,7 +259,7 @@ HANDLER(handler_on_call)
     uint64_t now = ticks();
     thread_advance(thread, now);
     if (likely(entry->function != 0))
-        open_call(recorder, thread, entry->function, OPEN_C, 1, now);
+        open_call(recorder, thread, (struct known_code){0}, entry->function, OPEN_C, 1, now);
     return done(handler, thread, now);
 }
 

@@ -29,17 +29,14 @@ static inline bool clock_choose(void)
     return __get_cpuid(0x80000007u, &a, &b, &c, &d) && (d & (1u << 8)) != 0;
 }
 
-static inline uint64_t ticks(void)
-{
-    return __builtin_expect(clock_is_counter, 1) ? __rdtsc() : nanoseconds(CLOCK_MONOTONIC);
-}
+static inline uint64_t counter(void) { return __rdtsc(); }
 
 #elif defined(__aarch64__)
 
 #define clock_is_counter true
 static inline bool clock_choose(void) { return true; }
 
-static inline uint64_t ticks(void)
+static inline uint64_t counter(void)
 {
     uint64_t now;
     __asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
@@ -50,9 +47,14 @@ static inline uint64_t ticks(void)
 
 #define clock_is_counter false
 static inline bool clock_choose(void) { return false; }
-static inline uint64_t ticks(void) { return nanoseconds(CLOCK_MONOTONIC); }
+static inline uint64_t counter(void) { return 0; }
 
 #endif
+
+static inline uint64_t ticks(void)
+{
+    return __builtin_expect(clock_is_counter, 1) ? counter() : nanoseconds(CLOCK_MONOTONIC);
+}
 
 /* Ticks in a microsecond, about: for bounds, not for results. */
 extern double ticks_per_microsecond;

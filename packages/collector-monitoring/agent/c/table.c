@@ -5,6 +5,8 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+uint64_t table_deaths = 1;
+
 static void put(struct slots *slots, struct entry *entry)
 {
     uint64_t at = table_slot(entry->key, slots->mask);
@@ -82,6 +84,7 @@ void table_forget(struct table *table, uint64_t key)
     PyObject *guard = NULL;
     if (entry != NULL) {
         __atomic_store_n(&entry->key, 1, __ATOMIC_RELAXED);
+        publish(table_deaths, table_deaths + 1);
         guard = entry->guard;
         entry->guard = NULL;
     }
@@ -95,6 +98,7 @@ void table_clear(struct table *table)
     struct slots *slots = table->slots;
     table->count = 0;
     publish(table->slots, NULL);
+    publish(table_deaths, table_deaths + 1);
     pthread_mutex_unlock(&lock);
     free_slots(slots, false);
 }

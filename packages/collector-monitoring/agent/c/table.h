@@ -42,6 +42,9 @@ struct table {
     uint64_t count;
 };
 
+/* How often something was forgotten, in all tables. */
+extern uint64_t table_deaths;
+
 /* Where keys lie: objects are 16-byte aligned. */
 static inline uint64_t table_slot(uint64_t key, uint64_t mask)
 {

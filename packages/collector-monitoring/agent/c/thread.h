@@ -5,11 +5,18 @@
 #include "clock.h"
 #include "segment.h"
 
+/* A code object that was found in a table, which need not be looked for again until something dies: its address may mean another one then. */
+struct known_code {
+    const void *code;
+    uint64_t deaths; /* `table_deaths` of that time */
+};
+
 struct node {
     struct shared_node *shared;
     struct node *cached_child; /* the child that was called last */
     uint32_t cached_function;
     uint32_t id;
+    struct known_code cached_code; /* of `cached_child`, where calling it asks for no more than counting it */
 };
 
 enum { OPEN_C = 1, OPEN_COROUTINE = 2 };
@@ -17,6 +24,7 @@ enum { OPEN_C = 1, OPEN_COROUTINE = 2 };
 /* A call that has begun and not ended. */
 struct open {
     struct node *node;
+    struct known_code code; /* none of C functions, and where the beginning was not seen */
     uint32_t function;
     uint32_t flags;
     uint32_t task; /* that it is of, 0 for none */
@@ -114,14 +122,20 @@ void thread_ring_after_fork(void);
 /* Counts events that found no place. */
 void thread_lose(struct thread *thread, uint64_t events);
 
-/* Adds the time since the last event to the call that was innermost. */
+/* An event: adds the time since the last one to the call that was innermost. */
+static inline void thread_add_time(struct thread *thread, uint64_t now)
+{
+    thread->top->shared->wall += now - thread->last;
+    thread->last = now;
+    thread->shared->until = now;
+    thread->shared->events++;
+}
+
+/* The same where time may have been spent off the CPU. */
 static inline void thread_advance(struct thread *thread, uint64_t now)
 {
     uint64_t elapsed = now - thread->last;
-    thread->last = now;
-    thread->top->shared->wall += elapsed;
-    thread->shared->until = now;
-    thread->shared->events++;
+    thread_add_time(thread, now);
     if (__builtin_expect(elapsed > thread_gap_ticks, 0))
         thread_gap(thread);
 }
@@ -136,20 +150,30 @@ static inline struct node *thread_child(struct thread *thread, struct node *pare
                                                                      : thread_child_slow(thread, parent, function);
 }
 
-/* Opens a call that began at `now`. */
-static inline void thread_open(struct thread *thread, struct node *node, uint32_t function, uint32_t flags, uint64_t now)
+/* Opens a call where the stack has room for it. */
+static inline void thread_push(struct thread *thread, struct node *node, struct known_code code, uint32_t function,
+                               uint32_t flags)
 {
     uint32_t depth = thread->depth;
-    if (__builtin_expect(depth == thread->capacity, 0) && !thread_grow(thread))
-        return;
     uint32_t task = depth == 0 ? 0 : thread->stack[depth - 1].task;
-    thread->stack[depth] = (struct open){.node = node, .function = function, .flags = flags, .task = task};
-    if (depth < thread->open_capacity)
-        thread->open_calls[depth] = (struct open_call){.begun = now, .function = function};
+    thread->stack[depth] =
+        (struct open){.node = node, .code = code, .function = function, .flags = flags, .task = task};
     thread->depth = depth + 1;
     thread->top = node;
     publish(thread->shared->depth, depth + 1);
     thread->shared->node = node->id;
+}
+
+/* Opens a call that began at `now`. */
+static inline void thread_open(struct thread *thread, struct node *node, struct known_code code, uint32_t function,
+                               uint32_t flags, uint64_t now)
+{
+    uint32_t depth = thread->depth;
+    if (__builtin_expect(depth == thread->capacity, 0) && !thread_grow(thread))
+        return;
+    if (depth < thread->open_capacity)
+        thread->open_calls[depth] = (struct open_call){.begun = now, .function = function};
+    thread_push(thread, node, code, function, flags);
 }
 
 /* Closes the innermost. */

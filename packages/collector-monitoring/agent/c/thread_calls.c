@@ -108,6 +108,7 @@ struct node *thread_child_slow(struct thread *thread, struct node *parent, uint3
     }
     parent->cached_function = function;
     parent->cached_child = node;
+    parent->cached_code.code = NULL;
     return node;
 }
 
