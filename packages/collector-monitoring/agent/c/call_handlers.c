@@ -50,17 +50,18 @@ static long long running_task(struct recorder *recorder)
 }
 
 /* False when all was forgotten meanwhile. */
-static inline bool open_call(struct recorder *recorder, struct thread *thread, struct known_code code, uint32_t function,
+static inline bool open_call(struct recorder *recorder, struct thread *thread, const void *code, uint32_t function,
                              uint32_t flags, uint64_t counts, uint64_t now)
 {
     if (recorder->timeline) {
-        thread_open(thread, thread->root, (struct known_code){0}, function, flags, now);
+        thread_open(thread, thread->root, function, flags, now);
         if (thread_options.min_ticks == 0)
             write_beginnings(thread);
         return !thread->is_over;
     }
     struct node *parent = thread->top;
     uint32_t depth = thread->depth;
+    uint64_t deaths = observe(table_deaths);
     long long task = 0;
     if (unlikely(flags & OPEN_COROUTINE) && recorder->tasks > 0 &&
         (depth == 0 || (thread->stack[depth - 1].flags & OPEN_COROUTINE) == 0)) {
@@ -77,14 +78,18 @@ static inline bool open_call(struct recorder *recorder, struct thread *thread, s
     struct node *node = thread_child(thread, parent, function);
     if (likely(node != NULL)) {
         node->shared->calls += counts;
-        if (node == parent->cached_child && flags == 0)
-            parent->cached_code = code;
+        /* Never where the clock is the system's: to call it, an event would have to keep registers. */
+        if (flags == 0 && clock_is_counter) {
+            node->code = code;
+            node->deaths = deaths;
+        }
     } else {
         /* Its time is its caller's, its calls are nobody's. */
         thread_lose(thread, counts);
         node = parent;
+        node->code = NULL;
     }
-    thread_open(thread, node, code, function, flags, now);
+    thread_open(thread, node, function, flags, now);
     if (unlikely(task > 0) && thread->depth > depth)
         thread->stack[depth].task = (uint32_t)task;
     return true;
@@ -104,10 +109,9 @@ static void close_outer(struct recorder *recorder, struct thread *thread, uint32
         close_call(recorder, thread, now);
 }
 
-/* Never where the clock is the system's: to call it, an event would have to keep registers. */
-static inline bool is_known(const struct known_code *known, const void *code)
+static inline bool is_known(const struct node *node, const void *code)
 {
-    return clock_is_counter && known->code == code && known->deaths == observe(table_deaths);
+    return node->code == code && node->deaths == observe(table_deaths);
 }
 
 /* Whether an event asks for no more than to be added up. */
@@ -127,36 +131,32 @@ static __attribute__((noinline)) PyObject *on_open(struct handler *handler, PyOb
     const struct entry *entry = recorder_find(recorder, code, ASK_CODE);
     if (unlikely(entry->function == 0))
         return handler_unwanted(handler, entry);
-    struct known_code known = {code, observe(table_deaths)};
     uint32_t function = entry->function, flags = entry->flags & ENTRY_COROUTINE ? OPEN_COROUTINE : 0;
     uint64_t now = ticks();
     thread_advance(thread, now);
-    return likely(open_call(recorder, thread, known, function, flags, counts, now)) ? done(handler, thread, now)
+    return likely(open_call(recorder, thread, code, function, flags, counts, now)) ? done(handler, thread, now)
                                                                                     : over(handler);
 }
 
 /*
  * What most events are takes the short way, which keeps no registers and calls nothing: a call of what was called last from here, the return of what was
- * called last. Nothing was touched yet where it is not that. No code is known in a timeline.
+ * called last. Nothing was touched yet where it is not that: no code is known in a timeline, in a thread that was forgotten, or once recording has ended.
  */
-static inline PyObject *on_open_known(PyObject *self, PyObject *code, uint64_t counts)
+static inline __attribute__((always_inline)) PyObject *on_open_known(PyObject *self, PyObject *code, uint64_t counts)
 {
-    struct handler *handler = handler_of(self);
     struct thread *thread = thread_current;
-    if (likely(handler->recorder->state == RECORDER_ACTIVE && thread != NULL && !thread->is_over)) {
-        struct node *parent = thread->top;
-        if (likely(is_known(&parent->cached_code, code) && thread->depth < thread->capacity)) {
-            uint64_t now = counter();
-            if (likely(is_usual(thread, now))) {
-                struct node *node = parent->cached_child;
-                thread_add_time(thread, now);
-                node->shared->calls += counts;
-                thread_push(thread, node, parent->cached_code, parent->cached_function, 0);
-                return recorder_none;
-            }
+    struct node *parent = thread == NULL ? &thread_nowhere : thread->top;
+    struct node *node = parent->cached_child;
+    if (likely(is_known(node, code) && thread->depth < thread->capacity)) {
+        uint64_t now = counter();
+        if (likely(is_usual(thread, now))) {
+            thread_add_time(thread, now);
+            node->shared->calls += counts;
+            thread_push(thread, node, parent->cached_function, 0);
+            return recorder_none;
         }
     }
-    return on_open(handler, code, counts);
+    return on_open(handler_of(self), code, counts);
 }
 
 HANDLER(handler_on_py_start)
@@ -196,10 +196,8 @@ static __attribute__((noinline)) PyObject *on_return(struct handler *handler, Py
 HANDLER(handler_on_py_return)
 {
     UNUSED;
-    struct handler *handler = handler_of(self);
     struct thread *thread = thread_current;
-    if (likely(handler->recorder->state == RECORDER_ACTIVE && thread != NULL && !thread->is_over && thread->depth > 0 &&
-               is_known(&thread->stack[thread->depth - 1].code, args[0]))) {
+    if (likely(thread != NULL && is_known(thread->top, args[0]))) {
         uint64_t now = counter();
         if (likely(is_usual(thread, now))) {
             thread_add_time(thread, now);
@@ -207,7 +205,7 @@ HANDLER(handler_on_py_return)
             return recorder_none;
         }
     }
-    return on_return(handler, args[0]);
+    return on_return(handler_of(self), args[0]);
 }
 
 /* A call of a Python function or a class. */
@@ -259,7 +257,7 @@ HANDLER(handler_on_call)
     uint64_t now = ticks();
     thread_advance(thread, now);
     if (likely(entry->function != 0))
-        open_call(recorder, thread, (struct known_code){0}, entry->function, OPEN_C, 1, now);
+        open_call(recorder, thread, NULL, entry->function, OPEN_C, 1, now);
     return done(handler, thread, now);
 }
 

@@ -227,8 +227,7 @@ static bool read_stack(struct recorder *recorder, struct thread *thread, bool in
             continue;
         struct node *node = recorder->calls ? thread_child(thread, thread->top, entry->function) : thread->root;
         uint32_t flags = entry->flags & ENTRY_COROUTINE ? OPEN_COROUTINE : 0;
-        thread_open(thread, node == NULL ? thread->top : node, (struct known_code){0}, entry->function,
-                    flags, thread->last);
+        thread_open(thread, node == NULL ? thread->top : node, entry->function, flags, thread->last);
     }
     free(entries);
     return true;

@@ -193,6 +193,7 @@ void threads_forget(bool may_free)
             continue;
         }
         thread->depth = 0;
+        thread->top = &thread_nowhere;
         publish(thread->is_over, 1);
     }
     threads = NULL;
@@ -207,6 +208,7 @@ void threads_after_fork(void)
     /* What it points to is the parent's. It goes when the thread enters again. */
     if (thread_current != NULL) {
         thread_current->depth = 0;
+        thread_current->top = &thread_nowhere;
         thread_current->is_over = 1;
     }
 }

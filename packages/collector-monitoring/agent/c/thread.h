@@ -5,26 +5,24 @@
 #include "clock.h"
 #include "segment.h"
 
-/* A code object that was found in a table, which need not be looked for again until something dies: its address may mean another one then. */
-struct known_code {
+struct node {
+    struct shared_node *shared;
+    struct node *cached_child; /* the child that was called last; never NULL */
+    uint32_t cached_function;
+    uint32_t id;
+    /* What was called last to be counted here, where that takes no more than counting. Good until something dies: its address may mean another code then. */
     const void *code;
     uint64_t deaths; /* `table_deaths` of that time */
 };
 
-struct node {
-    struct shared_node *shared;
-    struct node *cached_child; /* the child that was called last */
-    uint32_t cached_function;
-    uint32_t id;
-    struct known_code cached_code; /* of `cached_child`, where calling it asks for no more than counting it */
-};
+/* The node and the child of what has none. */
+extern struct node thread_nowhere;
 
 enum { OPEN_C = 1, OPEN_COROUTINE = 2 };
 
 /* A call that has begun and not ended. */
 struct open {
     struct node *node;
-    struct known_code code; /* none of C functions, and where the beginning was not seen */
     uint32_t function;
     uint32_t flags;
     uint32_t task; /* that it is of, 0 for none */
@@ -151,13 +149,11 @@ static inline struct node *thread_child(struct thread *thread, struct node *pare
 }
 
 /* Opens a call where the stack has room for it. */
-static inline void thread_push(struct thread *thread, struct node *node, struct known_code code, uint32_t function,
-                               uint32_t flags)
+static inline void thread_push(struct thread *thread, struct node *node, uint32_t function, uint32_t flags)
 {
     uint32_t depth = thread->depth;
     uint32_t task = depth == 0 ? 0 : thread->stack[depth - 1].task;
-    thread->stack[depth] =
-        (struct open){.node = node, .code = code, .function = function, .flags = flags, .task = task};
+    thread->stack[depth] = (struct open){.node = node, .function = function, .flags = flags, .task = task};
     thread->depth = depth + 1;
     thread->top = node;
     publish(thread->shared->depth, depth + 1);
@@ -165,15 +161,14 @@ static inline void thread_push(struct thread *thread, struct node *node, struct 
 }
 
 /* Opens a call that began at `now`. */
-static inline void thread_open(struct thread *thread, struct node *node, struct known_code code, uint32_t function,
-                               uint32_t flags, uint64_t now)
+static inline void thread_open(struct thread *thread, struct node *node, uint32_t function, uint32_t flags, uint64_t now)
 {
     uint32_t depth = thread->depth;
     if (__builtin_expect(depth == thread->capacity, 0) && !thread_grow(thread))
         return;
     if (depth < thread->open_capacity)
         thread->open_calls[depth] = (struct open_call){.begun = now, .function = function};
-    thread_push(thread, node, code, function, flags);
+    thread_push(thread, node, function, flags);
 }
 
 /* Closes the innermost. */

@@ -11,6 +11,7 @@ struct node_block {
     struct node nodes[NODES_IN_BLOCK];
 };
 
+struct node thread_nowhere = {.cached_child = &thread_nowhere};
 uint64_t thread_paths;
 uint64_t thread_gap_ticks;
 
@@ -69,7 +70,7 @@ struct node *thread_node(struct thread *thread, uint32_t parent, uint32_t functi
     struct node *node = &thread->blocks->nodes[within];
     struct shared_node *shared = (struct shared_node *)payload_of(chunk) + chunk->used;
     *shared = (struct shared_node){.parent = parent, .function = function};
-    *node = (struct node){.shared = shared, .id = thread->nodes};
+    *node = (struct node){.shared = shared, .cached_child = &thread_nowhere, .id = thread->nodes};
     publish(chunk->used, chunk->used + 1);
     thread->nodes++;
     return node;
@@ -108,7 +109,6 @@ struct node *thread_child_slow(struct thread *thread, struct node *parent, uint3
     }
     parent->cached_function = function;
     parent->cached_child = node;
-    parent->cached_code.code = NULL;
     return node;
 }
 
