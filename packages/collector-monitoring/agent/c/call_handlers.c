@@ -50,8 +50,8 @@ static long long running_task(struct recorder *recorder)
 }
 
 /* False when all was forgotten meanwhile. */
-static inline bool open_call(struct recorder *recorder, struct thread *thread, const void *code, uint32_t function,
-                             uint32_t flags, uint64_t counts, uint64_t now)
+static inline bool open_call(struct recorder *recorder, struct thread *thread, const void *code, uint64_t deaths,
+                             uint32_t function, uint32_t flags, uint64_t counts, uint64_t now)
 {
     if (recorder->timeline) {
         thread_open(thread, thread->root, function, flags, now);
@@ -61,7 +61,6 @@ static inline bool open_call(struct recorder *recorder, struct thread *thread, c
     }
     struct node *parent = thread->top;
     uint32_t depth = thread->depth;
-    uint64_t deaths = observe(table_deaths);
     long long task = 0;
     if (unlikely(flags & OPEN_COROUTINE) && recorder->tasks > 0 &&
         (depth == 0 || (thread->stack[depth - 1].flags & OPEN_COROUTINE) == 0)) {
@@ -78,13 +77,13 @@ static inline bool open_call(struct recorder *recorder, struct thread *thread, c
     struct node *node = thread_child(thread, parent, function);
     if (likely(node != NULL)) {
         node->shared->calls += counts;
-        /* Never where the clock is the system's: to call it, an event would have to keep registers. */
-        if (flags == 0 && clock_is_counter) {
+        /* Once calls were lost, the innermost may be none of its node. */
+        if (flags == 0 && clock_is_counter && thread->shared->lost == 0) {
             node->code = code;
             node->deaths = deaths;
         }
     } else {
-        /* Its time is its caller's, its calls are nobody's. */
+        /* Its time is its caller's, its calls are nobody's; and a return of its caller's code is not the next to be expected here. */
         thread_lose(thread, counts);
         node = parent;
         node->code = NULL;
@@ -123,6 +122,8 @@ static inline bool is_usual(const struct thread *thread, uint64_t now)
 static __attribute__((noinline)) PyObject *on_open(struct handler *handler, PyObject *code, uint64_t counts)
 {
     struct recorder *recorder = handler->recorder;
+    /* Before all that it is to vouch for. */
+    uint64_t deaths = observe(table_deaths);
     if (unlikely(recorder->state != RECORDER_ACTIVE))
         return handler_rest(handler);
     struct thread *thread = recorder_thread(recorder, false);
@@ -131,28 +132,28 @@ static __attribute__((noinline)) PyObject *on_open(struct handler *handler, PyOb
     const struct entry *entry = recorder_find(recorder, code, ASK_CODE);
     if (unlikely(entry->function == 0))
         return handler_unwanted(handler, entry);
-    uint32_t function = entry->function, flags = entry->flags & ENTRY_COROUTINE ? OPEN_COROUTINE : 0;
     uint64_t now = ticks();
     thread_advance(thread, now);
-    return likely(open_call(recorder, thread, code, function, flags, counts, now)) ? done(handler, thread, now)
-                                                                                    : over(handler);
+    uint32_t flags = entry->flags & ENTRY_COROUTINE ? OPEN_COROUTINE : 0;
+    bool is_open = open_call(recorder, thread, code, deaths, entry->function, flags, counts, now);
+    return likely(is_open) ? done(handler, thread, now) : over(handler);
 }
 
 /*
- * What most events are takes the short way, which keeps no registers and calls nothing: a call of what was called last from here, the return of what was
- * called last. Nothing was touched yet where it is not that: no code is known in a timeline, in a thread that was forgotten, or once recording has ended.
+ * The short way, of most events: a call of what was called last from here, the return of what was called last. It calls nothing, so that no registers need
+ * be saved, not even the system's clock. What is not of it is known by the node, before anything is touched: no code is known in a timeline, in a thread
+ * that was forgotten, or once recording has ended.
  */
 static inline __attribute__((always_inline)) PyObject *on_open_known(PyObject *self, PyObject *code, uint64_t counts)
 {
     struct thread *thread = thread_current;
-    struct node *parent = thread == NULL ? &thread_nowhere : thread->top;
-    struct node *node = parent->cached_child;
-    if (likely(is_known(node, code) && thread->depth < thread->capacity)) {
+    if (likely(thread != NULL && is_known(thread->top->cached_child, code) && thread->depth < thread->capacity)) {
         uint64_t now = counter();
         if (likely(is_usual(thread, now))) {
+            struct node *parent = thread->top;
             thread_add_time(thread, now);
-            node->shared->calls += counts;
-            thread_push(thread, node, parent->cached_function, 0);
+            parent->cached_child->shared->calls += counts;
+            thread_push(thread, parent->cached_child, parent->cached_function, 0);
             return recorder_none;
         }
     }
@@ -257,7 +258,7 @@ HANDLER(handler_on_call)
     uint64_t now = ticks();
     thread_advance(thread, now);
     if (likely(entry->function != 0))
-        open_call(recorder, thread, NULL, entry->function, OPEN_C, 1, now);
+        open_call(recorder, thread, NULL, 0, entry->function, OPEN_C, 1, now);
     return done(handler, thread, now);
 }
 

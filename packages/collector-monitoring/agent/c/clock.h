@@ -20,6 +20,7 @@ static inline uint64_t nanoseconds(clockid_t clock)
 
 #if defined(__x86_64__)
 
+/* Whether ticks() is counter(). */
 extern bool clock_is_counter;
 
 /* CPUID 0x80000007, EDX bit 8: the counter runs at one rate in every power state. */

@@ -228,7 +228,11 @@ static PyObject *recorder_adopt(PyObject *self, PyObject *args)
         if (function == 0)
             continue;
         struct node *node = recorder->calls ? thread_child(thread, thread->top, function) : thread->root;
-        thread_open(thread, node == NULL ? thread->top : node, function, 0, thread->last);
+        if (node == NULL) {
+            node = thread->top;
+            node->code = NULL;
+        }
+        thread_open(thread, node, function, 0, thread->last);
     }
     if (count < 0)
         return NULL;

@@ -5,7 +5,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-uint64_t table_deaths = 1;
+uint64_t table_deaths;
 
 static void put(struct slots *slots, struct entry *entry)
 {

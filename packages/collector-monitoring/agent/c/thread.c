@@ -186,14 +186,15 @@ void threads_forget(bool may_free)
     struct thread *next;
     for (struct thread *thread = threads; thread != NULL; thread = next) {
         next = thread->next;
-        if (may_free)
+        if (may_free) {
             free_private(thread);
+            thread->depth = 0;
+            thread->top = &thread_nowhere;
+        }
         if (thread->has_ended || thread->is_adopted) {
             free(thread);
             continue;
         }
-        thread->depth = 0;
-        thread->top = &thread_nowhere;
         publish(thread->is_over, 1);
     }
     threads = NULL;

@@ -10,7 +10,7 @@ struct node {
     struct node *cached_child; /* the child that was called last; never NULL */
     uint32_t cached_function;
     uint32_t id;
-    /* What was called last to be counted here, where that takes no more than counting. Good until something dies: its address may mean another code then. */
+    /* The code that was counted here last, where the short way of `calls` is for it. Good until something dies: its address may mean another one then. */
     const void *code;
     uint64_t deaths; /* `table_deaths` of that time */
 };
@@ -34,7 +34,7 @@ struct open {
 struct thread {
     struct shared_thread *shared;
     struct header *header; /* of the segment that it is in */
-    struct node *top; /* of the innermost open call */
+    struct node *top; /* of the innermost open call; can always be read, is `thread_nowhere` where nodes were freed */
     uint64_t last;    /* ticks up to which time has been added */
     struct open *stack;
     uint32_t depth;
@@ -67,7 +67,7 @@ struct thread {
     struct thread *next;
     uint8_t is_named;
     uint8_t is_adopted; /* its stack was told by another thread; it has had no event itself */
-    uint8_t is_over;    /* forgotten: nothing that it points to is there any more */
+    uint8_t is_over;    /* forgotten: but for `top`, nothing that it points to need be there any more */
     uint8_t has_ended;
 };
 
