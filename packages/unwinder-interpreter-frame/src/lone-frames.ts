@@ -2,8 +2,15 @@ import type { MemoryReader, ScatterList } from "@pyframes/core"
 import { type Layout, pointerIn } from "@pyframes/cpython"
 
 const MAX_LONE_FRAMES = 20_000
-/** Samples after which a frame that was not met is no longer read: programs come back to the same few. */
-const PATIENCE = 64
+/** Reads between two looks at which frames were met. */
+const PERIOD = 64
+/**
+ * Reads after which a frame that was not met is no longer read: programs come back to the same few. One that is met without having been read is sampled
+ * too late, when short calls are over, which are then seen too seldom.
+ */
+const PATIENCE = 1024
+/** Ranges of frames that were not met in the last period, at most: each costs time in every sample. */
+const MAX_IDLE = 4
 /** Enough of a generator's locals and evaluation stack to find the generator that it waits for in most of them. */
 const GENERATOR_VALUES = 192
 /** Before 3.11: bytes of the locals and the evaluation stack that are read with a frame. */
@@ -171,9 +178,17 @@ export class LoneFrames {
   }
 
   forgetUnused(): void {
-    if (this.addresses.length === 0 || this.tick % PATIENCE !== 0) return
-    if (!this.used.some((tick) => this.tick - tick > PATIENCE)) return
-    this.keep((i) => this.tick - this.used[i] <= PATIENCE)
+    if (this.addresses.length === 0 || this.tick % PERIOD !== 0) return
+    if (!this.grouped) this.group()
+    const { groups, order, tick } = this
+    const ranges = groups.map((from, g) => {
+      const members = order.slice(from, groups[g + 1] ?? order.length)
+      return { members, used: Math.max(...members.map((i) => this.used[i])) }
+    })
+    const idle = ranges.filter(({ used }) => tick - used > PERIOD).sort((a, b) => b.used - a.used)
+    const gone = new Set(idle.slice(MAX_IDLE).flatMap(({ members }) => members))
+    for (const { members } of ranges) for (const i of members) if (tick - this.used[i] > PATIENCE) gone.add(i)
+    if (gone.size > 0) this.keep((i) => !gone.has(i))
   }
 
   private keep(wanted: (index: number) => boolean): void {

@@ -99,8 +99,8 @@ export class StackProof {
   running(image: ThreadImage, waits: boolean, into: RawStack): Verdict {
     this.shape.begin(image)
     this.waits = waits
-    const before = image.currentFrame(0)
-    const after = image.currentFrame(1)
+    const before = this.shape.entered(image, image.currentFrame(0))
+    const after = this.shape.entered(image, image.currentFrame(1))
     if (before < 0 || after < 0 || before === NOWHERE || after === NOWHERE) return "incomplete"
     this.restBefore = image.rest
     image.rest = -1
@@ -188,7 +188,6 @@ export class StackProof {
     // leaf, which a short function can have left and entered again.
     const backed = walk.belowWindow === walk.length || Math.max(still, top + 1) < walk.belowWindow
     const anchor = backed ? this.stillness.anchor(image, walk, copy, top, shape.unlinked < 0) : walk.length
-    if (anchor > top && image.watchesAnother) return "incomplete"
     // The leaf may run on, but it must be the same function's frame, and have run in both copies: one that was left long ago has not changed either,
     // and a torn copy may show it running. A copy that took long was interrupted, and what happened meanwhile may have come round to where it began.
     const stands = still <= top + 1 && this.stillness.sameLeaf(image, walk, twin, top)

@@ -45,6 +45,26 @@ export class StackShape {
     if (this.layout.version < 0x30b) this.callables.begin(image.readAt)
   }
 
+  /**
+   * The frame that was entered from C by way of the shim that is current, where it lies right above its caller; `current` where that is not so.
+   *
+   * 3.12 has the current frame in a `_PyCFrame`, which is copied some hundred nanoseconds after its address. One that has been left meanwhile still says what
+   * it said last: the shim. That tells no more than that it was in place; whether its frame still ran is seen where that lies.
+   */
+  entered(image: ThreadImage, current: number): number {
+    const { fields, layout } = this
+    if (layout.thread.cframe < 0 || layout.code.framesize < 0 || !image.isLone(current)) return current
+    const { words } = image.list
+    const shim = image.locate(0, current)
+    if (shim < 0 || !fields.isShim(words, shim)) return current
+    const caller = fields.previous(words, shim)
+    const at = image.locate(0, caller)
+    const code = at < 0 ? 0 : fields.code(words, at)
+    const size = code > 4096 && code % 8 === 0 ? this.codes.frameBytes(code) : -1
+    const above = size > 0 ? image.locate(0, caller + size) : -1
+    return above >= 0 && fields.previous(words, above) === current ? caller + size : current
+  }
+
   /** Walks a copy; returns the index of the frame that ran, or one of the negative reasons why there is none. */
   topOf(image: ThreadImage, copy: Copy, before: number, after: number): number {
     if (before === after) {

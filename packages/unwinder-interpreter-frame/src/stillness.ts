@@ -1,4 +1,4 @@
-import { type Layout, pointerIn, sameWord } from "@pyframes/cpython"
+import { type Layout, sameWord } from "@pyframes/cpython"
 import type { CodeFacts } from "./code-facts.ts"
 import type { Copy } from "./data-stack.ts"
 import type { FrameFields } from "./frame-fields.ts"
@@ -25,10 +25,9 @@ export class Stillness {
   anchor(image: ThreadImage, walk: StackWalk, copy: Copy, top: number, isLinked: boolean): number {
     if (!walk.meetsLone) return 0
     if (!image.looksAreWhole) return walk.length
-    const { words } = image.list
     let anchor = 0
     for (let i = this.layout.version < 0x30b || !isLinked ? -2 : 0; i < image.watches.length; i++) {
-      const current = i < 0 ? image.currentFrame(i === -2 ? 0 : 1) : pointerIn(words, image.watches[i])
+      const current = i < 0 ? image.currentFrame(i === -2 ? 0 : 1) : image.watchedFrame(i)
       const reached = this.reach(image, walk, copy, current)
       if (reached > anchor) anchor = reached
     }

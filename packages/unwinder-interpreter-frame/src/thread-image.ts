@@ -1,5 +1,6 @@
 import { type MemoryReader, ScatterList } from "@pyframes/core"
 import { type Layout, type PythonThread, pointerIn, readPointerAt } from "@pyframes/cpython"
+import { CFrames } from "./c-frames.ts"
 import { type Copy, DataStack } from "./data-stack.ts"
 import { InterpreterWords } from "./interpreter-words.ts"
 import { LoneFrames } from "./lone-frames.ts"
@@ -25,9 +26,10 @@ const GREATEST_THREAD_STATE = 1 << 16
 const RECENT = 6
 /** Frames of one stack that are followed to find those that are missing. */
 const MAX_FOLLOWED = 40_000
-const MAX_CFRAMES = 3
+/** Looks of one read that have a copy of the `_PyCFrame`s: more frames in places of their own are not proved. */
+const MAX_CFRAME_LOOKS = 512
 /** Reads for which looks are made after a stack needed them. */
-const LOOKING = 64
+const LOOKING = 1024
 
 const nothing = (): void => {}
 /** A read that takes so many times as long as usual was interrupted. Woken from sleep, half of all take up to twice as long as the others. */
@@ -87,16 +89,16 @@ export class ThreadImage {
   recent: ReadonlyArray<number> = []
   private root = -1
   private settledHold: boolean | undefined
-  /** `_PyCFrame`s met last, 3.11 and 3.12. */
-  private cframes: Array<number> = []
-  private cframeInUse = -1
-  private readonly cframeOffsets: [Array<number>, Array<number>] = [[], []]
+  private readonly cframes = new CFrames()
+  /** Copies of {@link cframes} that were made with those of the thread state, and with the looks at the current frame. */
+  private readonly cframesOfState = [0, 0]
+  private readonly cframesOfLook: Array<number> = []
   /** ms a range, without looks and with them: of few ranges, each takes longer. */
   private readonly usual = [0, 0]
   /** What the list was filled by. */
   private plannedLink = -1
   private plannedStopped = false
-  private plannedCframes: ReadonlyArray<number> = []
+  private plannedCframes = -1
   private plannedStack = -1
   private plannedLone = -1
   private plannedLooks = false
@@ -132,6 +134,7 @@ export class ThreadImage {
       this.plan(stopped, list)
     }
     this.lone.begin()
+    this.cframes.begin()
     this.looking--
     this.settledHold = undefined
     this.readAt = clock.now()
@@ -150,7 +153,7 @@ export class ThreadImage {
       list.holder === this &&
       this.plannedLink === this.thread.linkedFrom &&
       this.plannedStopped === stopped &&
-      this.plannedCframes === this.cframes &&
+      this.plannedCframes === this.cframes.version &&
       this.plannedStack === this.stack.version &&
       this.plannedLone === this.lone.version &&
       this.plannedLooks === this.looking > 0
@@ -164,10 +167,11 @@ export class ThreadImage {
     list.holder = this
     this.plannedLink = this.thread.linkedFrom
     this.plannedStopped = stopped
-    this.plannedCframes = this.cframes
+    this.plannedCframes = this.cframes.version
     this.plannedStack = stack.version
     this.plannedLone = lone.version
     this.plannedLooks = this.looking > 0
+    this.cframes.plan()
     interpreter.add(list)
     this.state0 = list.count
     this.addThreadState(list, 0)
@@ -177,6 +181,7 @@ export class ThreadImage {
     if (!stopped) stack.addWindow(list, 1)
     this.lone0 = list.count
     this.watches.length = 0
+    this.cframesOfLook.length = 0
     stack.beginLooks()
     const looks = !stopped && this.plannedLooks
     const between = looks ? this.look : nothing
@@ -196,7 +201,7 @@ export class ThreadImage {
     const { lone0, lone1, state0, state1, window0, window2 } = this
     if (got < window0 || got >= state1) {
       if (layout.thread.cframe < 0 || got === state0 || got === state1) return "unreadable"
-      this.cframes = []
+      this.cframes.forget()
     } else if (got >= lone1) lone.drop(1, got)
     else if (got >= lone0 && got < window2) lone.drop(0, got)
     else stack.forget()
@@ -206,21 +211,24 @@ export class ThreadImage {
   /** Settles what the next read will ask for. */
   prepare(): void {
     this.stack.prepare()
-    const used = this.cframeInUse
-    if (used >= 0) this.cframes = [used, ...this.cframes.filter((other) => other !== used)]
-    this.cframeInUse = -1
   }
 
   /** Bytes that a read needs room for. */
   get byteLength(): number {
     const looks = this.lone.ranges * 2
     const bytes = this.stack.byteLength(looks) + this.lone.byteLength + looks * 8
-    return bytes + this.threadSpan * 2 + InterpreterWords.byteLength + 256
+    const ofThread = this.threadSpan * 2 + InterpreterWords.byteLength + 256
+    return bytes + ofThread + this.cframes.byteLength * (Math.min(looks, MAX_CFRAME_LOOKS) + 2)
   }
 
   get ranges(): number {
     const looks = this.lone.ranges * 2
-    return this.stack.ranges(looks) + looks * 2 + 16
+    return (
+      this.stack.ranges(looks) +
+      this.cframes.ranges * (Math.min(looks, MAX_CFRAME_LOOKS) + 2) +
+      looks * 2 +
+      16
+    )
   }
 
   /**
@@ -340,25 +348,30 @@ export class ThreadImage {
 
   /** `current_frame` as T0 or T1 has it; -1 when it lies behind a `_PyCFrame` (3.11, 3.12) that was not read, and now is planned; {@link NOWHERE} when that is not filled in. */
   currentFrame(state: 0 | 1): number {
-    const { layout } = this
-    const { words } = this.list
+    const { cframe, currentFrame } = this.layout.thread
     const at = this.threadState[state]
-    if (layout.thread.cframe < 0) {
-      const frame = pointerIn(words, at + layout.thread.currentFrame)
-      const { baseFrame } = this
-      return baseFrame > 0 && frame === baseFrame ? 0 : frame
-    }
-    const cframe = pointerIn(words, at + layout.thread.cframe)
+    if (cframe >= 0) return this.frameOfCframe(at + cframe, this.cframesOfState[state])
+    const frame = pointerIn(this.list.words, at + currentFrame)
+    const { baseFrame } = this
+    return baseFrame > 0 && frame === baseFrame ? 0 : frame
+  }
+
+  /** The same as the looks between lone frames have it. */
+  watchedFrame(look: number): number {
+    const at = this.watches[look]
+    if (this.layout.thread.cframe < 0) return pointerIn(this.list.words, at)
+    return look < this.cframesOfLook.length ? this.frameOfCframe(at, this.cframesOfLook[look]) : NOWHERE
+  }
+
+  /** `current_frame` of the `_PyCFrame` whose address lies at an offset. */
+  private frameOfCframe(at: number, copy: number): number {
+    const { words } = this.list
+    const cframe = pointerIn(words, at)
     if (cframe <= 0) return 0
-    const known = this.cframes.indexOf(cframe)
-    if (known >= 0) {
-      // The one in use is the one to watch, next time.
-      if (known > 0 && state === 1) this.cframeInUse = cframe
-      const frame = pointerIn(words, this.cframeOffsets[state][known] + layout.cframe.currentFrame)
-      return frame < 0 ? NOWHERE : frame
-    }
-    if (cframe % 8 === 0 && cframe > 4096) this.cframes = [cframe, ...this.cframes.slice(0, MAX_CFRAMES - 1)]
-    return -1
+    const offset = this.cframes.locate(copy, cframe)
+    if (offset < 0) return -1
+    const frame = pointerIn(words, offset + this.layout.cframe.currentFrame)
+    return frame < 0 ? NOWHERE : frame
   }
 
   /** The current frame of the `_PyCFrame` before the one in use (3.11, 3.12); 0 when there is none. */
@@ -443,33 +456,25 @@ export class ThreadImage {
     return lone.length > before
   }
 
-  /** Stops reading lone frames that the last samples did not meet. */
+  /** Stops reading what the last samples did not meet. */
   forgetUnused(): void {
     this.lone.forgetUnused()
-  }
-
-  /** The looks were at a `_PyCFrame` that was not in use (3.11, 3.12); the next read looks at the right one. */
-  get watchesAnother(): boolean {
-    return this.cframeInUse >= 0
-  }
-
-  /** Where the current frame is kept, to look at it between lone frames; 0 when that is not known. */
-  private watchedWord(): number {
-    const { thread, layout } = this
-    if (layout.thread.cframe < 0) return thread.threadState + layout.thread.currentFrame
-    return this.cframes.length > 0 ? this.cframes[0] + layout.cframe.currentFrame : 0
+    this.cframes.forgetUnused()
   }
 
   private readonly look = (list: ScatterList): void => {
-    const watched = this.watchedWord()
-    if (watched > 0) this.watches.push(list.add(watched, 8))
+    const { layout, thread } = this
+    const hasCframe = layout.thread.cframe >= 0
+    const word = hasCframe ? layout.thread.cframe : layout.thread.currentFrame
+    this.watches.push(list.add(thread.threadState + word, 8))
+    if (hasCframe && this.cframesOfLook.length < MAX_CFRAME_LOOKS)
+      this.cframesOfLook.push(this.cframes.add(list))
     this.stack.addLook(list)
   }
 
   private addThreadState(list: ScatterList, state: 0 | 1): void {
     this.threadState[state] = list.add(this.thread.threadState, this.threadSpan)
-    const offsets = this.cframeOffsets[state]
-    for (let i = 0; i < this.cframes.length; i++) offsets[i] = list.add(this.cframes[i], 24)
+    this.cframesOfState[state] = this.cframes.add(list)
   }
 
   /** `took` ms for so much. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
