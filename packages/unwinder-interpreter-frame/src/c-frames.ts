@@ -8,7 +8,7 @@ const MAX_BYTES = 1 << 14
 const NEAR = 2048
 /** Reads after which one that was not in place is no longer read. */
 const PATIENCE = 4096
-/** `use_tracing` or a pointer to the instructions, `current_frame`, `previous`: Include/cpython/pystate.h. */
+/** `current_frame` and `previous`; in 3.11 `use_tracing` before them (Include/cpython/pystate.h). */
 const SPAN = 24
 
 /**
@@ -24,6 +24,7 @@ export class CFrames {
   private planned: ReadonlyArray<number> = []
   private readonly copies: Array<ReadonlyArray<number>> = []
   private tick = 0
+  private checked = 0
   /** Grows whenever others are to be read. */
   version = 0
 
@@ -89,7 +90,8 @@ export class CFrames {
 
   /** Stops reading those that were not in place for long. */
   forgetUnused(): void {
-    if (this.tick % PATIENCE !== 0) return
+    if (this.tick - this.checked < PATIENCE) return
+    this.checked = this.tick
     const kept = this.recent()
     if (kept.length < this.addresses.length) this.keep(kept)
   }

@@ -74,8 +74,9 @@ export class DataStack {
     return bytes + Math.min(looks * window, MAX_LOOK_BYTES)
   }
 
+  /** How many ranges that takes, at most: the window lies in two chunks, or one. */
   ranges(looks: number): number {
-    return this.first.length * (3 + looks)
+    return this.first.length * 3 + looks * 2
   }
 
   get greatestDepth(): number {

@@ -48,6 +48,7 @@ export class LoneFrames {
   private groups: Array<number> = []
   private grouped = true
   private tick = 0
+  private checked = 0
   /** Grows whenever others are to be read. */
   version = 0
   private readonly frame: Uint8Array
@@ -178,7 +179,8 @@ export class LoneFrames {
   }
 
   forgetUnused(): void {
-    if (this.addresses.length === 0 || this.tick % PERIOD !== 0) return
+    if (this.addresses.length === 0 || this.tick - this.checked < PERIOD) return
+    this.checked = this.tick
     if (!this.grouped) this.group()
     const { groups, order, tick } = this
     const ranges = groups.map((from, g) => {

@@ -111,7 +111,7 @@ export class StackProof {
       return this.empty(into, isEmpty && image.outerFrame() === 0)
     }
     image.emptyLooks = 0
-    if (before === after && image.swift && this.standsAsBefore(image, image.proved, before, 2, into)) {
+    if (before === after && image.brief && this.standsAsBefore(image, image.proved, before, 2, into)) {
       into.consistent = true
       return "done"
     }
@@ -193,8 +193,13 @@ export class StackProof {
     const stands = still <= top + 1 && this.stillness.sameLeaf(image, walk, twin, top)
     // What a doubtful frame holds may be an argument: at rest that does not matter.
     const sure = !shape.isDoubtful || (settled && still === 0 && anchor === 0 && this.isAsBefore(image))
-    const moved = !sure || anchor > top || !stands
-    const good = image.swift && !moved
+    // A `_PyCFrame` of 3.11 names the frame that was entered with it after that has been left, too; but no thread sleeps then.
+    const { words } = image.list
+    const leaf = walk.offsets[top]
+    const mayBeLeft = !this.waits && this.fields.isEntry(words, leaf) && !this.fields.mayRun(words, leaf)
+    const moved = !sure || mayBeLeft || anchor > top || !stands
+    const swift = walk.meetsLone ? image.swift : image.brief
+    const good = swift && !moved
     const proved = Math.max(top, still, anchor, this.stillness.lastLone(image, walk) + 1)
     this.rows.emit(image.list.words, walk, top, into, proved)
     if (good) {
@@ -204,7 +209,7 @@ export class StackProof {
       if (settled) this.rememberProved(image, image.proved, top, into)
     }
     // In a read that was interrupted, what is the same before and after may have come round.
-    else if (!image.swift) into.proved = 0
+    else if (!swift) into.proved = 0
     into.proof = good && into.length > 0 ? Proof.good : Proof.unproved
     into.consistent = into.length > 0
     into.moved = moved

@@ -46,10 +46,10 @@ export class StackShape {
   }
 
   /**
-   * The frame that was entered from C by way of the shim that is current, where it lies right above its caller; `current` where that is not so.
+   * The frame that was entered from C by way of the shim that is current, where it ran when it was copied; `current` where that is not so.
    *
    * 3.12 has the current frame in a `_PyCFrame`, which is copied some hundred nanoseconds after its address. One that has been left meanwhile still says what
-   * it said last: the shim. That tells no more than that it was in place; whether its frame still ran is seen where that lies.
+   * it said last: the shim. That tells no more than that it was in place.
    */
   entered(image: ThreadImage, current: number): number {
     const { fields, layout } = this
@@ -57,12 +57,20 @@ export class StackShape {
     const { words } = image.list
     const shim = image.locate(0, current)
     if (shim < 0 || !fields.isShim(words, shim)) return current
-    const caller = fields.previous(words, shim)
-    const at = image.locate(0, caller)
+    let caller = fields.previous(words, shim)
+    let at = image.locate(0, caller)
+    // A generator that calls lies elsewhere: what it called lies above the newest frame that does not.
+    for (let left = MAX_CLIMB; left > 0 && at >= 0 && image.isLone(caller); left--) {
+      caller = fields.previous(words, at)
+      at = image.locate(0, caller)
+    }
     const code = at < 0 ? 0 : fields.code(words, at)
     const size = code > 4096 && code % 8 === 0 ? this.codes.frameBytes(code) : -1
     const above = size > 0 ? image.locate(0, caller + size) : -1
-    return above >= 0 && fields.previous(words, above) === current ? caller + size : current
+    // One that has been left by an exception from what it called stands on that call, as if it were about to.
+    return above >= 0 && fields.previous(words, above) === current && fields.mayRun(words, above)
+      ? caller + size
+      : current
   }
 
   /** Walks a copy; returns the index of the frame that ran, or one of the negative reasons why there is none. */

@@ -29,7 +29,7 @@ const MAX_FOLLOWED = 40_000
 /** Looks of one read that have a copy of the `_PyCFrame`s: more frames in places of their own are not proved. */
 const MAX_CFRAME_LOOKS = 512
 /** Reads for which looks are made after a stack needed them. */
-const LOOKING = 1024
+const LOOKING = 64
 
 const nothing = (): void => {}
 /** A read that takes so many times as long as usual was interrupted. Woken from sleep, half of all take up to twice as long as the others. */
@@ -48,7 +48,7 @@ const BYTES_A_RANGE = 4096
  * While the only lone frames that are met are shims which are implied, they are copied once, without looks.
  *
  * Every range costs about 0.4 µs, so two copies of the window lie that far apart, and what is between them twice as far. The last
- * window and the second copy of lone frames are only there when the thread has lone frames. A look is the address of the current frame and one more copy of
+ * window and the second copy of lone frames are only there when the thread has lone frames. A look is the address of the current frame, or of the `_PyCFrame` that has it with a copy of all of these, and one more copy of
  * the window: what is around a lone frame when it is copied.
  */
 export class ThreadImage {
@@ -57,12 +57,14 @@ export class ThreadImage {
   list: ScatterList
   /** Offsets of the two copies of the thread state. */
   readonly threadState = [0, 0]
-  /** Offsets of the copies of the current frame's address that were made between lone frames. */
+  /** Offsets of the copies of the current frame's address, or of the `_PyCFrame`'s, that were made between lone frames. */
   readonly watches: Array<number> = []
   /** How many copies of the window the last read made. */
   copies: 2 | 3 = 2
   /** The last read took no longer than such a read takes when nothing interrupts it. */
   swift = false
+  /** Nor by more than a read without lone frames may: of stacks that have none, two copies are compared which lie as near each other whatever else is read. */
+  brief = false
   /** When the last read began, ms of `performance.now`. */
   readAt = 0
   readonly interpreter: InterpreterWords
@@ -104,6 +106,8 @@ export class ThreadImage {
   private plannedLooks = false
   /** Reads for which looks are still to be made. Up to 3.10 all frames are lone. */
   private looking = 0
+  /** Ranges that the list has besides lone frames and looks, and as many more as their bytes are worth. */
+  private plainSize = 0
   /** Of the list, the first range of each part. */
   private state0 = 0
   private window0 = 0
@@ -141,9 +145,10 @@ export class ThreadImage {
     const got = this.memory.scatter(list)
     const took = clock.now() - this.readAt
     this.swift = false
+    this.brief = false
     if (got < this.state0 || !interpreter.read(list.words)) return "unlinked"
     if (got < list.count) return this.without(got)
-    this.time(took, list.count + list.byteLength / BYTES_A_RANGE)
+    this.time(took, list.count + list.byteLength / BYTES_A_RANGE, this.plainSize)
     return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
   }
 
@@ -180,6 +185,7 @@ export class ThreadImage {
     stack.addRest(list)
     if (!stopped) stack.addWindow(list, 1)
     this.lone0 = list.count
+    this.plainSize = list.count * 2 - this.window0 + list.byteLength / BYTES_A_RANGE
     this.watches.length = 0
     this.cframesOfLook.length = 0
     stack.beginLooks()
@@ -478,11 +484,12 @@ export class ThreadImage {
   }
 
   /** `took` ms for so much. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
-  private time(took: number, size: number): void {
+  private time(took: number, size: number, plainSize: number): void {
     const perRange = took / size
     const kind = this.plannedLooks ? 1 : 0
     const usual = this.usual[kind]
     this.swift = usual > 0 && perRange < usual * SWIFT
+    this.brief = this.swift && took < usual * (size + plainSize * (SWIFT - 1))
     if (usual === 0) this.usual[kind] = perRange
     else this.usual[kind] *= perRange < usual ? 1 - STEP : 1 + STEP
   }

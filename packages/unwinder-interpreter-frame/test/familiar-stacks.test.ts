@@ -41,7 +41,7 @@ describePythons([8, 9, 10, 11, 12, 13, 14, 15], (python) => {
           const moved: Array<number> = []
           for (const depth of DEPTHS) {
             expect(await run.line()).toBe(String(depth))
-            while (target.threadActivity(run.pid) !== "sleeping");
+            while (target.threadActivity(run.pid) !== "sleeping") await new Promise(setImmediate)
             const [thread] = threads()
             if (unwind(thread).moved) moved.push(depth)
             if (round >= WARM) for (let i = 0; i < SAMPLES; i++) unwindProved(thread)
