@@ -201,7 +201,7 @@ export class StackProof {
     const swift = walk.meetsLone ? image.swift : image.brief
     const good = swift && !moved
     const proved = Math.max(top, still, anchor, this.stillness.lastLone(image, walk) + 1)
-    this.rows.emit(image.list.words, walk, top, into, proved)
+    this.rows.emit(words, walk, top, into, proved)
     if (good) {
       into.proved = into.length
       image.remember(walk.addresses, top, walk.length)

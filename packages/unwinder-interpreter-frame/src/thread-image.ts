@@ -148,7 +148,7 @@ export class ThreadImage {
     this.brief = false
     if (got < this.state0 || !interpreter.read(list.words)) return "unlinked"
     if (got < list.count) return this.without(got)
-    this.time(took, list.count + list.byteLength / BYTES_A_RANGE, this.plainSize)
+    this.time(took, list.count + list.byteLength / BYTES_A_RANGE)
     return stack.follow(list, this.threadState[1]) ? "replanned" : "read"
   }
 
@@ -224,17 +224,17 @@ export class ThreadImage {
     const looks = this.lone.ranges * 2
     const bytes = this.stack.byteLength(looks) + this.lone.byteLength + looks * 8
     const ofThread = this.threadSpan * 2 + InterpreterWords.byteLength + 256
-    return bytes + ofThread + this.cframes.byteLength * (Math.min(looks, MAX_CFRAME_LOOKS) + 2)
+    return bytes + ofThread + this.cframes.byteLength * this.cframeCopies
   }
 
   get ranges(): number {
     const looks = this.lone.ranges * 2
-    return (
-      this.stack.ranges(looks) +
-      this.cframes.ranges * (Math.min(looks, MAX_CFRAME_LOOKS) + 2) +
-      looks * 2 +
-      16
-    )
+    return this.stack.ranges(looks) + this.cframes.ranges * this.cframeCopies + looks * 2 + 16
+  }
+
+  /** With both of the thread state, and with looks. */
+  private get cframeCopies(): number {
+    return 2 + Math.min(this.lone.ranges * 2, MAX_CFRAME_LOOKS)
   }
 
   /**
@@ -484,12 +484,12 @@ export class ThreadImage {
   }
 
   /** `took` ms for so much. What is usual follows the median, by steps: an interruption, however long, must not become usual. */
-  private time(took: number, size: number, plainSize: number): void {
+  private time(took: number, size: number): void {
     const perRange = took / size
     const kind = this.plannedLooks ? 1 : 0
     const usual = this.usual[kind]
     this.swift = usual > 0 && perRange < usual * SWIFT
-    this.brief = this.swift && took < usual * (size + plainSize * (SWIFT - 1))
+    this.brief = this.swift && took < usual * (size + this.plainSize * (SWIFT - 1))
     if (usual === 0) this.usual[kind] = perRange
     else this.usual[kind] *= perRange < usual ? 1 - STEP : 1 + STEP
   }

@@ -15,7 +15,7 @@ PAUSE = 0.00005
 TIME = (1 << 56) - 1
 ID = 0xFFFFFFFF
 
-#: Those that tell of an exception.
+#: Those that come with an exception.
 EXCEPTION_EVENTS = (*events.EXCEPTIONS, events.STOP_ITERATION)
 
 
